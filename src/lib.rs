@@ -1,0 +1,27 @@
+//! Callbox: a small board with a camera, a microphone and a speaker becomes an intercom that any browser can call.
+//!
+//! # Layers
+//!
+//! Imports go one way, and `tests/layers.rs` fails on any other:
+//!
+//! ```text
+//! main                       command line, logging, exit codes
+//!  |
+//! device      server         L2  the appliance; the signaling server and the page
+//!  |    \        |
+//! media  net     |           L1  blocking threads; tokio and the network. They never import each other.
+//!  |    /       /
+//! logic, protocol            L0  pure state machines, told the time and the randomness; the wire
+//! ```
+//!
+//! `config` is read in `main`, `server` and `device`, which pass narrow values down.
+
+#![forbid(unsafe_code)]
+
+pub mod protocol;
+
+pub mod logic;
+#[cfg(feature = "device")]
+pub mod media;
+#[cfg(feature = "device")]
+pub mod net;

@@ -1,0 +1,1 @@
+//! Cameras, sound cards and codecs: blocking threads; no tokio, no network.

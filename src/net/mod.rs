@@ -1,0 +1,1 @@
+//! Everything that talks to other machines on behalf of the device. No capture devices here.
