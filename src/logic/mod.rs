@@ -3,4 +3,6 @@
 //! The contract of every machine here: `handle(input, now)` changes it, then the shell calls `poll_output()` until it
 //! returns `None`, then sleeps until `poll_timeout()`. Time and randomness come in as arguments.
 
+pub mod fanout;
+pub mod level;
 pub mod unit;
