@@ -18,6 +18,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod config;
 pub mod protocol;
 
 pub mod logic;

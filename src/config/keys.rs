@@ -1,0 +1,216 @@
+//! Every key there is: the one list that reading, `callbox check`, the environment and the documents' tests go by.
+
+/// One key.
+#[derive(Debug)]
+pub struct Key {
+    /// Section and name, such as "server.tls.mode".
+    pub path: &'static str,
+    pub kind: Kind,
+    /// Completes "must be ...".
+    pub allowed: &'static str,
+    pub default: Preset,
+}
+
+/// How a value is written; in the environment text is taken as it stands, everything else is TOML.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Text,
+    Integer,
+    Boolean,
+    List,
+}
+
+/// What holds where nothing is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Preset {
+    /// This value, written in TOML.
+    Value(&'static str),
+    /// What the words say.
+    Computed(&'static str),
+    /// Nothing: the feature is off.
+    Unset,
+}
+
+impl Key {
+    /// The section, such as "server.tls".
+    pub fn section(&self) -> &'static str {
+        self.path.rsplit_once('.').map_or("", |(section, _)| section)
+    }
+
+    /// The name within the section.
+    pub fn name(&self) -> &'static str {
+        self.path.rsplit_once('.').map_or(self.path, |(_, name)| name)
+    }
+
+    /// The environment variable that overrides the key.
+    pub fn variable(&self) -> String {
+        format!("CALLBOX_{}", self.path.to_uppercase().replace('.', "__"))
+    }
+}
+
+const fn key(path: &'static str, kind: Kind, allowed: &'static str, default: Preset) -> Key {
+    Key { path, kind, allowed, default }
+}
+
+use Kind::{Boolean, Integer, List, Text};
+use Preset::{Computed, Unset, Value};
+
+const FILE: &str = "the path of a file that can be read";
+const SOUND: &str = r#""auto", "alsa:PCM", "file:PATH.wav", "synthetic" or "none""#;
+
+/// All keys, section by section, in the order of docs/config.md and of `callbox check`.
+pub const KEYS: &[Key] = &[
+    key(
+        "device.id",
+        Text,
+        "1 to 63 letters, digits, '-', '_' or '.'",
+        Computed("the host name, reduced to a-z, 0-9 and '-'"),
+    ),
+    key("device.name", Text, "1 to 128 bytes of text without control characters", Computed("device.id")),
+    key("signaling.url", Text, "an address that starts with ws:// or wss://", Unset),
+    key("signaling.token_file", Text, FILE, Unset),
+    key("signaling.ca_file", Text, FILE, Unset),
+    key("server.listen", Text, "an IP address and a port, such as 127.0.0.1:8080", Value(r#""127.0.0.1:8080""#)),
+    key("server.insecure", Boolean, "true or false", Value("false")),
+    key("server.http_listen", Text, "an IP address and a port, such as 0.0.0.0:8081", Unset),
+    key(
+        "server.tls.mode",
+        Text,
+        r#""auto", "files" or "off""#,
+        Computed(r#""off" where server.listen is loopback, else "auto""#),
+    ),
+    key("server.tls.cert_file", Text, FILE, Unset),
+    key("server.tls.key_file", Text, FILE, Unset),
+    key("camera.source", Text, r#""auto", "/dev/videoN", "file:PATH.y4m", "synthetic" or "none""#, Value(r#""auto""#)),
+    key("camera.width", Integer, "an even number of pixels from 16 to 3840", Value("1280")),
+    key("camera.height", Integer, "an even number of pixels from 16 to 2160", Value("720")),
+    key("camera.fps", Integer, "a number of frames a second from 1 to 120", Value("30")),
+    key("microphone.source", Text, SOUND, Value(r#""auto""#)),
+    key("speaker.sink", Text, SOUND, Value(r#""auto""#)),
+    key("ice.servers", List, "a list of tables with urls, username, and credential or credential_file", Value("[]")),
+    key("ice.policy", Text, r#""all" or "relay""#, Value(r#""all""#)),
+    key("ice.bind", List, r#"a list of IP addresses of this machine, such as ["192.168.1.5"]"#, Value("[]")),
+    key("ice.mdns", Boolean, "true or false", Value("true")),
+    key("calls.answer", Text, r#""auto" or "ring""#, Value(r#""auto""#)),
+    key("calls.max_calls", Integer, "a number from 1 to 64", Value("8")),
+    key(
+        "control.socket",
+        Text,
+        "a path",
+        Computed("/run/callbox/callbox.sock; for ordinary users $XDG_RUNTIME_DIR/callbox.sock"),
+    ),
+    key("state.dir", Text, "a path", Computed("/var/lib/callbox; for ordinary users ~/.local/state/callbox")),
+    key("log.level", Text, r#""off", "error", "warn", "info", "debug" or "trace""#, Value(r#""info""#)),
+];
+
+/// The keys of one entry of `ice.servers`.
+pub const ICE_SERVER_KEYS: &[Key] = &[
+    key(
+        "ice.servers.urls",
+        List,
+        "a list of addresses that start with stun:, turn: or turns:, such as [\"turn:turn.example.org:3478\"]",
+        Unset,
+    ),
+    key("ice.servers.username", Text, "text, for turn: and turns: only", Unset),
+    key("ice.servers.credential", Text, "text, for turn: and turns: only", Unset),
+    key("ice.servers.credential_file", Text, FILE, Unset),
+];
+
+/// The key of that path, entries of `ice.servers` included.
+pub fn find(path: &str) -> Option<&'static Key> {
+    KEYS.iter().chain(ICE_SERVER_KEYS).find(|key| key.path == path)
+}
+
+/// Whether a path is a table that holds keys, such as "server" or "server.tls".
+pub fn is_section(path: &str) -> bool {
+    KEYS.iter().any(|key| key.section() == path || key.section().starts_with(&format!("{path}.")))
+}
+
+/// What may stand in a section: the names of its keys and of the sections below it. "" is the top of the file.
+pub fn names_in(section: &str) -> Vec<&'static str> {
+    let mut names = Vec::new();
+    for key in if section == "ice.servers" { ICE_SERVER_KEYS } else { KEYS } {
+        let inner = match section {
+            "" => Some(key.path),
+            _ => key.path.strip_prefix(section).and_then(|rest| rest.strip_prefix('.')),
+        };
+        let name = inner.map(|rest| rest.split_once('.').map_or(rest, |(name, _)| name));
+        names.extend(name.filter(|name| !names.contains(name)));
+    }
+    names
+}
+
+/// The known path that somebody who wrote `path` most likely meant.
+pub fn nearest(path: &str) -> Option<String> {
+    let (section, name) = path.rsplit_once('.').unwrap_or(("", path));
+    let sibling = names_in(section)
+        .into_iter()
+        .map(|known| {
+            (distance(name, known), if section.is_empty() { known.to_owned() } else { format!("{section}.{known}") })
+        })
+        .filter(|(distance, known)| close(*distance, known.rsplit('.').next().unwrap_or(known)));
+    let elsewhere = KEYS
+        .iter()
+        .chain(ICE_SERVER_KEYS)
+        .map(|key| (distance(path, key.path).min(1 + distance(name, key.name())), key))
+        .filter(|(distance, key)| close(*distance, key.name()))
+        .map(|(distance, key)| (distance + 1, key.path.to_owned()));
+    sibling.chain(elsewhere).min_by_key(|(distance, _)| *distance).map(|(_, path)| path)
+}
+
+/// About one slip in three characters.
+fn close(distance: usize, known: &str) -> bool {
+    distance <= 1 + known.len() / 4
+}
+
+/// Insertions, deletions and replacements between two words (Levenshtein).
+fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    // A key of absurd length is near nothing; the bound keeps the table small.
+    for (i, x) in a.chars().take(100).enumerate() {
+        let mut diagonal = i;
+        row[0] = i + 1;
+        for (j, y) in b.iter().enumerate() {
+            let replaced = diagonal + usize::from(x != *y);
+            diagonal = row[j + 1];
+            row[j + 1] = replaced.min(diagonal + 1).min(row[j] + 1);
+        }
+    }
+    row[b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_nearest_key_is_the_one_a_person_means() {
+        for (written, meant) in [
+            ("camera.widht", Some("camera.width")),
+            ("camera.frame_rate", None),
+            ("camrea", Some("camera")),
+            ("width", Some("camera.width")),
+            ("server.port", None),
+            ("server.tls.cert", None),
+            ("server.tls.certfile", Some("server.tls.cert_file")),
+            ("server.cert_file", Some("server.tls.cert_file")),
+            ("tls", None),
+            ("ice.server", Some("ice.servers")),
+            ("ice.servers.url", Some("ice.servers.urls")),
+            ("ice.servers.user_name", Some("ice.servers.username")),
+            ("calls.maxcalls", Some("calls.max_calls")),
+        ] {
+            assert_eq!(nearest(written).as_deref(), meant, "{written}");
+        }
+    }
+
+    #[test]
+    fn sections_list_their_names() {
+        assert_eq!(names_in("server"), ["listen", "insecure", "http_listen", "tls"]);
+        assert_eq!(names_in("server.tls"), ["mode", "cert_file", "key_file"]);
+        assert_eq!(names_in("ice.servers"), ["urls", "username", "credential", "credential_file"]);
+        assert!(names_in("").contains(&"log"));
+        assert!(is_section("server") && is_section("server.tls") && !is_section("ser") && !is_section("camera.width"));
+    }
+}

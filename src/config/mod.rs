@@ -1,0 +1,208 @@
+//! The configuration: a TOML file with the environment laid over it, read into types that cannot hold an impossible
+//! value. Whatever is wrong is reported with file and line (or the variable), the key, and what is allowed there.
+//! docs/config.md is the reference for people, docs/callbox.example.toml the commented example; tests hold both to
+//! [`keys::KEYS`].
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+use crate::protocol::{IceServer, UserId};
+
+mod error;
+pub mod keys;
+mod layers;
+mod read;
+mod report;
+mod source;
+mod surroundings;
+mod values;
+
+pub use error::{ConfigError, Problem};
+pub use layers::Origin;
+pub use source::{CameraSource, MicrophoneSource, SpeakerSink};
+pub use surroundings::Surroundings;
+
+/// Read when no file is named. It may be missing: then everything has its default.
+pub const DEFAULT_FILE: &str = "/etc/callbox/callbox.toml";
+
+/// The whole configuration. Paths are as they will be opened: relative ones in the file are taken from its directory.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    pub device: Device,
+    pub signaling: Signaling,
+    pub server: Server,
+    pub camera: Camera,
+    pub microphone: MicrophoneSource,
+    pub speaker: SpeakerSink,
+    pub ice: Ice,
+    pub calls: Calls,
+    pub control: Control,
+    pub state: State,
+    pub log: log::LevelFilter,
+}
+
+/// `[device]`: who this device is at the signaling server.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Device {
+    pub id: UserId,
+    /// What people read.
+    pub name: String,
+}
+
+/// `[signaling]`: a signaling server elsewhere.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Signaling {
+    /// `ws://` or `wss://`; without it the device embeds a server of its own.
+    pub url: Option<String>,
+    pub token: Option<Token>,
+    /// PEM certificates to trust instead of the system's roots.
+    pub ca_file: Option<PathBuf>,
+}
+
+/// What `token_file` held.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Token {
+    pub secret: String,
+    pub file: PathBuf,
+}
+
+impl std::fmt::Debug for Token {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Token").field("file", &self.file).finish_non_exhaustive()
+    }
+}
+
+/// `[server]`: the signaling server, embedded or alone.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Server {
+    /// Loopback, unless `insecure` says that strangers may reach it.
+    pub listen: SocketAddr,
+    pub insecure: bool,
+    /// Where the plain-HTTP page that explains the certificate is served.
+    pub http_listen: Option<SocketAddr>,
+    pub tls: Tls,
+}
+
+/// `[server.tls]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Tls {
+    Off,
+    /// A local certificate authority, kept in the state directory.
+    Auto,
+    /// PEM files.
+    Files {
+        cert_file: PathBuf,
+        key_file: PathBuf,
+    },
+}
+
+/// `[camera]`. Width and height are even; what the camera cannot do falls to the nearest it can.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Camera {
+    pub source: CameraSource,
+    pub width: u32,
+    pub height: u32,
+    /// Frames a second.
+    pub fps: u32,
+}
+
+/// `[ice]`: how media find their way.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Ice {
+    /// Handed to the callers' browsers too; `credential_file` is already read.
+    pub servers: Vec<IceServer>,
+    pub policy: IcePolicy,
+    /// Local addresses to use; empty means all.
+    pub bind: Vec<IpAddr>,
+    /// Resolve the `.local` names that browsers put in place of their addresses.
+    pub mdns: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IcePolicy {
+    All,
+    /// Only through a TURN server.
+    Relay,
+}
+
+/// `[calls]`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Calls {
+    pub answer: Answer,
+    /// Calls at a time; further callers hear "busy".
+    pub max_calls: u32,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// Every call is answered at once.
+    Auto,
+    /// A call rings until `callbox answer`.
+    Ring,
+}
+
+/// `[control]`: the socket that `callbox status`, `call`, `answer` and `hangup` speak to.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Control {
+    pub socket: PathBuf,
+}
+
+/// `[state]`: what outlives the process, such as the local certificate authority.
+#[derive(Clone, Debug, PartialEq)]
+pub struct State {
+    pub dir: PathBuf,
+}
+
+/// A configuration together with where each value came from.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    pub config: Config,
+    /// What is allowed but worth a word to the person who starts Callbox.
+    pub warnings: Vec<String>,
+    /// The file that was read, if there was one.
+    pub file: Option<PathBuf>,
+    layers: layers::Layers,
+}
+
+impl Config {
+    /// Reads `file`, or [`DEFAULT_FILE`] where there is one, and lays this process's environment over it.
+    pub fn load(file: Option<&Path>) -> Result<Loaded, ConfigError> {
+        Config::load_in(file, &Surroundings::of_process())
+    }
+
+    /// [`Config::load`] with the surroundings given.
+    pub fn load_in(file: Option<&Path>, surroundings: &Surroundings) -> Result<Loaded, ConfigError> {
+        let path = file.unwrap_or(Path::new(DEFAULT_FILE));
+        let text = match std::fs::read_to_string(path) {
+            Ok(text) => Some(text),
+            Err(error) if file.is_none() && error.kind() == std::io::ErrorKind::NotFound => None,
+            Err(error) => return Err(ConfigError::unreadable(path, &error)),
+        };
+        Loaded::from_parts(text.as_deref().map(|text| (path, text)), surroundings)
+    }
+
+    /// Reads the text of a file, for tests: nothing of the environment, a host named "callbox".
+    pub fn from_toml(text: &str) -> Result<Config, ConfigError> {
+        let named = Some((Path::new("callbox.toml"), text));
+        Loaded::from_parts(named, &Surroundings::bare()).map(|loaded| loaded.config)
+    }
+}
+
+impl Loaded {
+    fn from_parts(file: Option<(&Path, &str)>, surroundings: &Surroundings) -> Result<Loaded, ConfigError> {
+        let layers = layers::Layers::gather(file, &surroundings.variables)?;
+        let config = read::config(&layers, surroundings)?;
+        let warnings = report::warnings(&config, &layers);
+        Ok(Loaded { config, warnings, file: file.map(|(path, _)| path.to_owned()), layers })
+    }
+
+    /// Where the value of a key came from, such as "camera.width".
+    pub fn origin(&self, key: &str) -> Origin {
+        self.layers.origin(key)
+    }
+
+    /// The whole configuration as TOML, each key with its origin; secrets are not shown.
+    pub fn effective(&self) -> String {
+        report::effective(&self.config, &self.layers)
+    }
+}

@@ -1,0 +1,309 @@
+//! From layers to [`Config`]: every key is read once, and everything that is wrong is collected before giving up.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+use super::error::{ConfigError, Problem};
+use super::keys;
+use super::layers::{Entry, Layers, Node, Origin, Value, unknown};
+use super::surroundings::Surroundings;
+use super::values::{self, IceUrl};
+use super::{
+    Answer, Calls, Camera, CameraSource, Config, Control, Device, Ice, IcePolicy, MicrophoneSource, Server, Signaling,
+    SpeakerSink, State, Tls, Token,
+};
+use crate::protocol::IceServer;
+
+pub(super) fn config(layers: &Layers, surroundings: &Surroundings) -> Result<Config, ConfigError> {
+    let mut reader = Reader { layers, problems: Vec::new() };
+    let config = reader.config(surroundings);
+    ConfigError::check(reader.problems)?;
+    Ok(config)
+}
+
+struct Reader<'a> {
+    layers: &'a Layers,
+    problems: Vec<Problem>,
+}
+
+/// Why a value is refused, where there is more to say than what is allowed.
+type Refusal = Option<String>;
+
+impl Reader<'_> {
+    fn config(&mut self, surroundings: &Surroundings) -> Config {
+        let id = self.text("device.id", values::id).unwrap_or_else(|| surroundings.device_id());
+        let name = self.text("device.name", values::name).unwrap_or_else(|| id.to_string());
+        Config {
+            device: Device { id, name },
+            signaling: self.signaling(),
+            server: self.server(),
+            camera: self.camera(),
+            microphone: self.microphone(),
+            speaker: self.speaker(),
+            ice: self.ice(),
+            calls: Calls {
+                answer: self
+                    .word("calls.answer", &[("auto", Answer::Auto), ("ring", Answer::Ring)])
+                    .unwrap_or(Answer::Auto),
+                max_calls: self.number("calls.max_calls", |n| values::number_up_to(n, 1, 64)),
+            },
+            control: Control { socket: self.path("control.socket").unwrap_or_else(|| surroundings.control_socket()) },
+            state: State { dir: self.path("state.dir").unwrap_or_else(|| surroundings.state_dir()) },
+            log: self.text("log.level", |text| text.parse().ok()).unwrap_or(log::LevelFilter::Info),
+        }
+    }
+
+    fn signaling(&mut self) -> Signaling {
+        let token = self.get("signaling.token_file", |node| {
+            let file = node.origin.resolve(Path::new(node.value.as_text().filter(|t| !t.is_empty()).ok_or(None)?));
+            Ok(Token { secret: values::secret(&file)?, file })
+        });
+        Signaling {
+            url: self.text("signaling.url", values::signaling_url),
+            token,
+            ca_file: self.get("signaling.ca_file", values::readable_file),
+        }
+    }
+
+    fn server(&mut self) -> Server {
+        let nowhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let listen = self.text("server.listen", values::listen).unwrap_or(nowhere);
+        let insecure = self.get("server.insecure", boolean).unwrap_or(false);
+        if !values::is_loopback(&listen) && !insecure {
+            self.refuse(
+                "server.listen",
+                "there are no accounts yet, so whoever reaches this address can call; \
+                 either must be a loopback address such as 127.0.0.1:8080, or needs insecure = true beside it",
+            );
+        }
+        let http_listen = self.text("server.http_listen", values::listen);
+        if http_listen.is_some_and(|http| http == listen && http.port() != 0) {
+            self.refuse("server.http_listen", "must be another address or port than server.listen");
+        }
+        Server { listen, insecure, http_listen, tls: self.tls(&listen) }
+    }
+
+    fn tls(&mut self, listen: &SocketAddr) -> Tls {
+        let mode = if values::is_loopback(listen) { Mode::Off } else { Mode::Auto };
+        let modes = [("auto", Mode::Auto), ("files", Mode::Files), ("off", Mode::Off)];
+        let mode = self.word("server.tls.mode", &modes).unwrap_or(mode);
+        let cert_file = self.get("server.tls.cert_file", values::readable_file);
+        let key_file = self.get("server.tls.key_file", values::readable_file);
+        match mode {
+            Mode::Files => {
+                for key in ["server.tls.cert_file", "server.tls.key_file"] {
+                    if self.layers.get(key).is_none() {
+                        self.refuse("server.tls.mode", &format!("needs {key}, the path of a PEM file"));
+                    }
+                }
+                let (cert_file, key_file) = (cert_file.unwrap_or_default(), key_file.unwrap_or_default());
+                Tls::Files { cert_file, key_file }
+            }
+            Mode::Auto | Mode::Off => {
+                for key in ["server.tls.cert_file", "server.tls.key_file"] {
+                    if self.layers.get(key).is_some() {
+                        self.refuse(key, "is for [server.tls] mode = \"files\" only");
+                    }
+                }
+                if mode == Mode::Auto { Tls::Auto } else { Tls::Off }
+            }
+        }
+    }
+
+    fn camera(&mut self) -> Camera {
+        let source = self.get("camera.source", |node| {
+            Ok(match CameraSource::parse(node.value.as_text().ok_or(None)?).ok_or(None)? {
+                CameraSource::File(path) => CameraSource::File(node.origin.resolve(&path)),
+                other => other,
+            })
+        });
+        Camera {
+            source: source.unwrap_or(CameraSource::Auto),
+            width: self.number("camera.width", |n| values::pixels(n, 3840)),
+            height: self.number("camera.height", |n| values::pixels(n, 2160)),
+            fps: self.number("camera.fps", |n| values::number_up_to(n, 1, 120)),
+        }
+    }
+
+    fn microphone(&mut self) -> MicrophoneSource {
+        let source = self.get("microphone.source", |node| {
+            Ok(match MicrophoneSource::parse(node.value.as_text().ok_or(None)?).ok_or(None)? {
+                MicrophoneSource::File(path) => MicrophoneSource::File(node.origin.resolve(&path)),
+                other => other,
+            })
+        });
+        source.unwrap_or(MicrophoneSource::Auto)
+    }
+
+    fn speaker(&mut self) -> SpeakerSink {
+        let sink = self.get("speaker.sink", |node| {
+            Ok(match SpeakerSink::parse(node.value.as_text().ok_or(None)?).ok_or(None)? {
+                SpeakerSink::File(path) => SpeakerSink::File(node.origin.resolve(&path)),
+                other => other,
+            })
+        });
+        sink.unwrap_or(SpeakerSink::Auto)
+    }
+
+    fn ice(&mut self) -> Ice {
+        let bind = self.get("ice.bind", |node| {
+            let Value::List(items) = &node.value else { return Err(None) };
+            items
+                .iter()
+                .map(|item| item.value.as_text().and_then(|text| text.parse::<IpAddr>().ok()).ok_or(None))
+                .collect()
+        });
+        Ice {
+            servers: self.ice_servers(),
+            policy: self
+                .word("ice.policy", &[("all", IcePolicy::All), ("relay", IcePolicy::Relay)])
+                .unwrap_or(IcePolicy::All),
+            bind: bind.unwrap_or_default(),
+            mdns: self.get("ice.mdns", boolean).unwrap_or(true),
+        }
+    }
+
+    fn ice_servers(&mut self) -> Vec<IceServer> {
+        let layers = self.layers;
+        let Some(node) = layers.get("ice.servers") else { return Vec::new() };
+        let Value::List(items) = &node.value else {
+            self.refuse_node("ice.servers", node, None);
+            return Vec::new();
+        };
+        let mut servers = Vec::new();
+        for item in items {
+            match &item.value {
+                Value::Table(entries) => servers.extend(self.ice_server(&item.origin, entries)),
+                _ => self.refuse_node("ice.servers", item, None),
+            }
+        }
+        servers
+    }
+
+    fn ice_server(&mut self, origin: &Origin, entries: &[Entry]) -> Option<IceServer> {
+        let mut known = true;
+        for entry in entries {
+            let path = format!("ice.servers.{}", entry.name);
+            if keys::find(&path).is_none() {
+                self.problems.push(Problem { origin: entry.node.origin.clone(), message: unknown(&path) });
+                known = false;
+            }
+        }
+        if !known {
+            return None;
+        }
+        let find = |name: &str| entries.iter().find(|entry| entry.name == name).map(|entry| &entry.node);
+        let urls = find("urls").and_then(|node| self.parse("ice.servers.urls", node, ice_urls));
+        let username = find("username").and_then(|node| self.parse("ice.servers.username", node, some_text));
+        let credential = find("credential").and_then(|node| self.parse("ice.servers.credential", node, some_text));
+        let file = find("credential_file").and_then(|node| {
+            self.parse("ice.servers.credential_file", node, |node| {
+                Ok(values::secret(&node.origin.resolve(Path::new(&some_text(node)?)))?)
+            })
+        });
+        let mut fail = |origin: &Origin, message: &str| {
+            self.problems.push(Problem { origin: origin.clone(), message: message.to_owned() });
+        };
+        if let (Some(node), true) = (find("credential_file"), find("credential").is_some()) {
+            fail(&node.origin, "ice.servers.credential_file: credential is there too; one of the two must go");
+        }
+        let secret = find("credential_file").or(find("credential"));
+        match &urls {
+            None if find("urls").is_none() => {
+                fail(origin, "ice.servers: urls is missing, such as urls = [\"stun:stun.example.org:3478\"]");
+            }
+            None => {}
+            Some((_, true)) if find("username").is_none() || secret.is_none() => {
+                fail(
+                    origin,
+                    "ice.servers: a turn: or turns: address needs username, and credential or credential_file",
+                );
+            }
+            Some((_, true)) => {}
+            Some((_, false)) => {
+                if let Some(node) = find("username").or(secret) {
+                    fail(&node.origin, "ice.servers: username and credential are for turn: and turns: addresses only");
+                }
+            }
+        }
+        Some(IceServer { urls: urls?.0, username, credential: credential.or(file) })
+    }
+
+    /// Reads a key; `None` where nothing is written, or what is written is refused, which is then a problem.
+    fn get<T>(&mut self, path: &str, parse: impl FnOnce(&Node) -> Result<T, Refusal>) -> Option<T> {
+        let layers = self.layers;
+        layers.get(path).and_then(|node| self.parse(path, node, parse))
+    }
+
+    fn parse<T>(&mut self, path: &str, node: &Node, parse: impl FnOnce(&Node) -> Result<T, Refusal>) -> Option<T> {
+        parse(node).map_err(|why| self.refuse_node(path, node, why)).ok()
+    }
+
+    fn text<T>(&mut self, path: &str, parse: impl FnOnce(&str) -> Option<T>) -> Option<T> {
+        self.get(path, |node| node.value.as_text().and_then(parse).ok_or(None))
+    }
+
+    /// One of a few words.
+    fn word<T: Copy>(&mut self, path: &str, words: &[(&str, T)]) -> Option<T> {
+        self.text(path, |text| words.iter().find(|(word, _)| *word == text).map(|(_, value)| *value))
+    }
+
+    /// 0, which no key allows, stands where the load fails.
+    fn number(&mut self, path: &str, check: impl FnOnce(i64) -> Option<u32>) -> u32 {
+        let parse = |node: &Node| if let Value::Integer(n) = node.value { check(n).ok_or(None) } else { Err(None) };
+        self.get(path, parse).unwrap_or(0)
+    }
+
+    fn path(&mut self, path: &str) -> Option<PathBuf> {
+        self.get(path, |node| some_text(node).map(|text| node.origin.resolve(Path::new(&text))))
+    }
+
+    /// A value that is right by itself but not beside the others.
+    fn refuse(&mut self, path: &str, why: &str) {
+        let value = self.layers.get(path).map(|node| format!(" = {}", node.value)).unwrap_or_default();
+        let message = format!("{path}{value}: {why}");
+        self.problems.push(Problem { origin: self.layers.origin(path), message });
+    }
+
+    fn refuse_node(&mut self, path: &str, node: &Node, why: Refusal) {
+        let allowed = keys::find(path).map_or("something else", |key| key.allowed);
+        let why = why.map(|why| format!("{why}; ")).unwrap_or_default();
+        // A credential of the wrong type is still nobody's to read.
+        let value = if path.ends_with(".credential") { String::new() } else { format!(" = {}", node.value) };
+        let message = format!("{path}{value}: {why}must be {allowed}");
+        self.problems.push(Problem { origin: node.origin.clone(), message });
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Mode {
+    Auto,
+    Files,
+    Off,
+}
+
+fn boolean(node: &Node) -> Result<bool, Refusal> {
+    if let Value::Boolean(yes) = node.value { Ok(yes) } else { Err(None) }
+}
+
+fn some_text(node: &Node) -> Result<String, Refusal> {
+    node.value.as_text().filter(|text| !text.is_empty()).map(str::to_owned).ok_or(None)
+}
+
+/// The addresses, and whether one of them is a TURN server. A single address needs no brackets.
+fn ice_urls(node: &Node) -> Result<(Vec<String>, bool), Refusal> {
+    let items = match &node.value {
+        Value::List(items) if !items.is_empty() => items.as_slice(),
+        Value::Text(_) => std::slice::from_ref(node),
+        _ => return Err(None),
+    };
+    let mut urls = Vec::new();
+    let mut turn = false;
+    for item in items {
+        let text = item.value.as_text().ok_or_else(|| Some(format!("{} is no address", item.value)))?;
+        let url = values::ice_url(text).ok_or_else(|| Some(format!("{text:?} is no such address")))?;
+        turn |= matches!(url, IceUrl::Turn { .. });
+        urls.push(text.to_owned());
+    }
+    Ok((urls, turn))
+}

@@ -1,0 +1,153 @@
+//! What `callbox check` prints: every key with its effective value and origin, and what is worth a warning.
+
+use std::path::Path;
+
+use super::keys::{KEYS, Kind};
+use super::layers::{Layers, Origin};
+use super::values::{self, IceUrl};
+use super::{Answer, Config, IcePolicy, Tls};
+use crate::protocol::IceServer;
+
+/// Shown in place of a secret.
+const HIDDEN: &str = "***";
+/// Column of the origins.
+const COLUMN: usize = 44;
+
+pub(super) fn effective(config: &Config, layers: &Layers) -> String {
+    let mut out = String::new();
+    let mut section = "";
+    for key in KEYS {
+        if key.path == "ice.servers" && !config.ice.servers.is_empty() {
+            // Tables in a list come last in TOML; they follow below.
+            continue;
+        }
+        if key.section() != section {
+            section = key.section();
+            out.push_str(&format!("{}[{section}]\n", if out.is_empty() { "" } else { "\n" }));
+        }
+        let origin = layers.origin(key.path);
+        match value(config, key.path) {
+            Some(text) => {
+                let text = if key.kind == Kind::Text { quote(&text) } else { text };
+                line(&mut out, &format!("{} = {text}", key.name()), &origin);
+            }
+            None => line(&mut out, &format!("# {} =", key.name()), &"not set"),
+        }
+    }
+    for server in &config.ice.servers {
+        out.push('\n');
+        line(&mut out, "[[ice.servers]]", &layers.origin("ice.servers"));
+        out.push_str(&ice_server(server));
+    }
+    out
+}
+
+pub(super) fn warnings(config: &Config, layers: &Layers) -> Vec<String> {
+    let mut warnings = Vec::new();
+    let mut warn = |key: &str, text: String| {
+        warnings.push(match layers.origin(key) {
+            Origin::Default => format!("{key}: {text}"),
+            origin => format!("{origin}: {key}: {text}"),
+        });
+    };
+    let server = &config.server;
+    let open = !values::is_loopback(&server.listen);
+    if open {
+        warn(
+            "server.insecure",
+            format!("whoever reaches {} can call this device: there are no accounts yet", server.listen),
+        );
+        if server.tls == Tls::Off {
+            warn("server.tls.mode", "without HTTPS browsers on other machines get no microphone".to_owned());
+        }
+    }
+    if server.http_listen.is_some() && server.tls != Tls::Auto {
+        let text = "the page there explains a certificate that only [server.tls] mode = \"auto\" makes".to_owned();
+        warn("server.http_listen", text);
+    }
+    if let Some(url) = &config.signaling.url
+        && url.to_ascii_lowercase().starts_with("ws:")
+        && !values::is_local_url(url)
+    {
+        warn("signaling.url", "ws:// is not encrypted; wss:// is".to_owned());
+    }
+    for url in config.ice.servers.iter().flat_map(|server| &server.urls) {
+        if values::ice_url(url) == Some(IceUrl::Turn { udp: false }) {
+            warn("ice.servers", format!("{url}: the device reaches TURN over UDP only; browsers will use this one"));
+        }
+    }
+    let relayed =
+        |server: &IceServer| server.urls.iter().any(|url| values::ice_url(url) == Some(IceUrl::Turn { udp: true }));
+    if config.ice.policy == IcePolicy::Relay && !config.ice.servers.iter().any(relayed) {
+        warn("ice.policy", "no turn: address over UDP is given, so no call will connect".to_owned());
+    }
+    warnings
+}
+
+fn line(out: &mut String, text: &str, origin: &dyn std::fmt::Display) {
+    out.push_str(&format!("{text:<COLUMN$}  # {origin}\n"));
+}
+
+/// The value in TOML, text still without its quotes; `None` where the key is unset.
+fn value(config: &Config, path: &str) -> Option<String> {
+    let path_text = |path: &Path| path.display().to_string();
+    let tls_file = |certificate: bool| match &config.server.tls {
+        Tls::Files { cert_file, key_file } => Some(path_text(if certificate { cert_file } else { key_file })),
+        Tls::Auto | Tls::Off => None,
+    };
+    match path {
+        "device.id" => Some(config.device.id.to_string()),
+        "device.name" => Some(config.device.name.clone()),
+        "signaling.url" => config.signaling.url.clone(),
+        "signaling.token_file" => config.signaling.token.as_ref().map(|token| path_text(&token.file)),
+        "signaling.ca_file" => config.signaling.ca_file.as_deref().map(path_text),
+        "server.listen" => Some(config.server.listen.to_string()),
+        "server.insecure" => Some(config.server.insecure.to_string()),
+        "server.http_listen" => config.server.http_listen.map(|listen| listen.to_string()),
+        "server.tls.mode" => Some(
+            match config.server.tls {
+                Tls::Off => "off",
+                Tls::Auto => "auto",
+                Tls::Files { .. } => "files",
+            }
+            .to_owned(),
+        ),
+        "server.tls.cert_file" => tls_file(true),
+        "server.tls.key_file" => tls_file(false),
+        "camera.source" => Some(config.camera.source.to_string()),
+        "camera.width" => Some(config.camera.width.to_string()),
+        "camera.height" => Some(config.camera.height.to_string()),
+        "camera.fps" => Some(config.camera.fps.to_string()),
+        "microphone.source" => Some(config.microphone.to_string()),
+        "speaker.sink" => Some(config.speaker.to_string()),
+        "ice.servers" => Some("[]".to_owned()),
+        "ice.policy" => Some(if config.ice.policy == IcePolicy::All { "all" } else { "relay" }.to_owned()),
+        "ice.bind" => Some(list(config.ice.bind.iter().map(ToString::to_string))),
+        "ice.mdns" => Some(config.ice.mdns.to_string()),
+        "calls.answer" => Some(if config.calls.answer == Answer::Auto { "auto" } else { "ring" }.to_owned()),
+        "calls.max_calls" => Some(config.calls.max_calls.to_string()),
+        "control.socket" => Some(path_text(&config.control.socket)),
+        "state.dir" => Some(path_text(&config.state.dir)),
+        "log.level" => Some(config.log.to_string().to_lowercase()),
+        _ => None,
+    }
+}
+
+fn ice_server(server: &IceServer) -> String {
+    let mut out = format!("urls = {}\n", list(server.urls.iter().cloned()));
+    if let Some(username) = &server.username {
+        out.push_str(&format!("username = {}\n", quote(username)));
+    }
+    if server.credential.is_some() {
+        out.push_str(&format!("credential = {}\n", quote(HIDDEN)));
+    }
+    out
+}
+
+fn list(items: impl Iterator<Item = String>) -> String {
+    format!("[{}]", items.map(|item| quote(&item)).collect::<Vec<_>>().join(", "))
+}
+
+fn quote(text: &str) -> String {
+    toml::Value::String(text.to_owned()).to_string()
+}

@@ -1,0 +1,151 @@
+//! Where pictures and sound come from and go to, as the configuration writes it.
+
+use std::fmt;
+use std::path::PathBuf;
+
+/// `[camera] source`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CameraSource {
+    /// The first camera that can capture; the synthetic one where there is none.
+    Auto,
+    /// A V4L2 device node.
+    Device(PathBuf),
+    /// A Y4M clip, looped in real time.
+    File(PathBuf),
+    Synthetic,
+    /// The device sends no picture.
+    None,
+}
+
+/// `[microphone] source`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MicrophoneSource {
+    /// The first sound card that can record; the synthetic tone where there is none.
+    Auto,
+    /// An ALSA PCM, such as "plughw:1,0".
+    Alsa(String),
+    /// A WAV file, looped in real time.
+    File(PathBuf),
+    Synthetic,
+    /// The device sends no sound.
+    None,
+}
+
+/// `[speaker] sink`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SpeakerSink {
+    /// The first sound card that can play; the synthetic speaker where there is none.
+    Auto,
+    /// An ALSA PCM, such as "plughw:1,0".
+    Alsa(String),
+    /// A WAV file to be written.
+    File(PathBuf),
+    /// Swallows the sound in real time.
+    Synthetic,
+    /// The callers' voices are not decoded.
+    None,
+}
+
+impl CameraSource {
+    /// `None` where the text is no source.
+    pub(super) fn parse(text: &str) -> Option<CameraSource> {
+        Some(match text {
+            "auto" => CameraSource::Auto,
+            "synthetic" => CameraSource::Synthetic,
+            "none" => CameraSource::None,
+            _ => match text.strip_prefix("file:") {
+                Some(path) if !path.is_empty() => CameraSource::File(path.into()),
+                None if text.starts_with("/dev/") => CameraSource::Device(text.into()),
+                Some(_) | None => return None,
+            },
+        })
+    }
+}
+
+impl MicrophoneSource {
+    /// `None` where the text is no source.
+    pub(super) fn parse(text: &str) -> Option<MicrophoneSource> {
+        Some(match Sound::parse(text)? {
+            Sound::Auto => MicrophoneSource::Auto,
+            Sound::Alsa(pcm) => MicrophoneSource::Alsa(pcm),
+            Sound::File(path) => MicrophoneSource::File(path),
+            Sound::Synthetic => MicrophoneSource::Synthetic,
+            Sound::None => MicrophoneSource::None,
+        })
+    }
+}
+
+impl SpeakerSink {
+    /// `None` where the text is no sink.
+    pub(super) fn parse(text: &str) -> Option<SpeakerSink> {
+        Some(match Sound::parse(text)? {
+            Sound::Auto => SpeakerSink::Auto,
+            Sound::Alsa(pcm) => SpeakerSink::Alsa(pcm),
+            Sound::File(path) => SpeakerSink::File(path),
+            Sound::Synthetic => SpeakerSink::Synthetic,
+            Sound::None => SpeakerSink::None,
+        })
+    }
+}
+
+/// The notation that microphone and speaker share.
+enum Sound {
+    Auto,
+    Alsa(String),
+    File(PathBuf),
+    Synthetic,
+    None,
+}
+
+impl Sound {
+    fn parse(text: &str) -> Option<Sound> {
+        match text {
+            "auto" => return Some(Sound::Auto),
+            "synthetic" => return Some(Sound::Synthetic),
+            "none" => return Some(Sound::None),
+            _ => {}
+        }
+        let (scheme, rest) = text.split_once(':')?;
+        match scheme {
+            "alsa" if !rest.is_empty() && !rest.chars().any(char::is_control) => Some(Sound::Alsa(rest.to_owned())),
+            "file" if rest.to_ascii_lowercase().ends_with(".wav") => Some(Sound::File(rest.into())),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for CameraSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            CameraSource::Auto => f.write_str("auto"),
+            CameraSource::Device(path) => write!(f, "{}", path.display()),
+            CameraSource::File(path) => write!(f, "file:{}", path.display()),
+            CameraSource::Synthetic => f.write_str("synthetic"),
+            CameraSource::None => f.write_str("none"),
+        }
+    }
+}
+
+impl fmt::Display for MicrophoneSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            MicrophoneSource::Auto => f.write_str("auto"),
+            MicrophoneSource::Alsa(pcm) => write!(f, "alsa:{pcm}"),
+            MicrophoneSource::File(path) => write!(f, "file:{}", path.display()),
+            MicrophoneSource::Synthetic => f.write_str("synthetic"),
+            MicrophoneSource::None => f.write_str("none"),
+        }
+    }
+}
+
+impl fmt::Display for SpeakerSink {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            SpeakerSink::Auto => f.write_str("auto"),
+            SpeakerSink::Alsa(pcm) => write!(f, "alsa:{pcm}"),
+            SpeakerSink::File(path) => write!(f, "file:{}", path.display()),
+            SpeakerSink::Synthetic => f.write_str("synthetic"),
+            SpeakerSink::None => f.write_str("none"),
+        }
+    }
+}

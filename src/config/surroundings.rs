@@ -1,0 +1,108 @@
+//! What a configuration takes from the machine: the environment, the host name, and whether the process is root.
+
+use std::ffi::OsString;
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
+
+use crate::protocol::UserId;
+
+/// Gathered once, so that tests can give their own.
+#[derive(Clone, Debug)]
+pub struct Surroundings {
+    pub variables: Vec<(OsString, OsString)>,
+    pub host_name: String,
+    /// Root keeps its state in /var/lib and its socket in /run.
+    pub root: bool,
+}
+
+impl Surroundings {
+    pub fn of_process() -> Surroundings {
+        Surroundings {
+            variables: std::env::vars_os().collect(),
+            host_name: gethostname::gethostname().to_string_lossy().into_owned(),
+            // /proc/self belongs to the effective user.
+            root: std::fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0),
+        }
+    }
+
+    /// No environment, root, a host named "callbox".
+    pub fn bare() -> Surroundings {
+        Surroundings { variables: Vec::new(), host_name: "callbox".to_owned(), root: true }
+    }
+
+    /// The device ID a host name gives: its first label, reduced to a-z, 0-9 and '-'.
+    pub(super) fn device_id(&self) -> UserId {
+        let label = self.host_name.split('.').next().unwrap_or_default().to_lowercase();
+        let id: String = label.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '-').take(63).collect();
+        let id = match id.trim_matches('-') {
+            "" => "callbox",
+            id => id,
+        };
+        id.parse().expect("up to 63 letters, digits and hyphens are an ID")
+    }
+
+    /// Systemd says where a unit's state belongs; otherwise it depends on who runs the process.
+    pub(super) fn state_dir(&self) -> PathBuf {
+        let home = || self.directory("HOME").map(|home| home.join(".local/state"));
+        match (self.directory("STATE_DIRECTORY"), self.root) {
+            (Some(dir), _) => dir,
+            (None, true) => "/var/lib/callbox".into(),
+            (None, false) => match self.directory("XDG_STATE_HOME").or_else(home) {
+                Some(dir) => dir.join("callbox"),
+                None => "/var/lib/callbox".into(),
+            },
+        }
+    }
+
+    /// Never in /tmp, where anybody could put a socket of that name first.
+    pub(super) fn control_socket(&self) -> PathBuf {
+        let dir = match (self.directory("RUNTIME_DIRECTORY"), self.root) {
+            (Some(dir), _) => dir,
+            (None, true) => "/run/callbox".into(),
+            (None, false) => self.directory("XDG_RUNTIME_DIR").unwrap_or_else(|| self.state_dir()),
+        };
+        dir.join("callbox.sock")
+    }
+
+    /// An absolute directory from a variable; systemd lists several with colons, the first is the unit's own.
+    fn directory(&self, variable: &str) -> Option<PathBuf> {
+        let (_, value) = self.variables.iter().find(|(name, _)| name == variable)?;
+        let first = std::env::split_paths(value).next()?;
+        first.is_absolute().then_some(first)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn user(variables: &[(&str, &str)]) -> Surroundings {
+        let variables = variables.iter().map(|(name, value)| (name.into(), value.into())).collect();
+        Surroundings { variables, host_name: "x".into(), root: false }
+    }
+
+    #[test]
+    fn host_names_become_ids() {
+        let id = |host: &str| Surroundings { host_name: host.into(), ..Surroundings::bare() }.device_id().to_string();
+        assert_eq!(id("Front-Door.local"), "front-door");
+        assert_eq!(id("Haustür_2"), "haustr2");
+        assert_eq!(id(""), "callbox");
+        assert_eq!(id("---"), "callbox");
+        assert_eq!(id(&"a".repeat(80)).len(), 63);
+    }
+
+    #[test]
+    fn paths_follow_the_user_and_systemd() {
+        let root = Surroundings::bare();
+        assert_eq!(root.state_dir(), PathBuf::from("/var/lib/callbox"));
+        assert_eq!(root.control_socket(), PathBuf::from("/run/callbox/callbox.sock"));
+        let anna = user(&[("HOME", "/home/anna"), ("XDG_RUNTIME_DIR", "/run/user/1000")]);
+        assert_eq!(anna.state_dir(), PathBuf::from("/home/anna/.local/state/callbox"));
+        assert_eq!(anna.control_socket(), PathBuf::from("/run/user/1000/callbox.sock"));
+        let plain = user(&[("HOME", "/home/anna"), ("XDG_RUNTIME_DIR", "run")]);
+        assert_eq!(plain.control_socket(), PathBuf::from("/home/anna/.local/state/callbox/callbox.sock"));
+        let unit = user(&[("STATE_DIRECTORY", "/var/lib/cb:/x"), ("RUNTIME_DIRECTORY", "/run/cb")]);
+        assert_eq!(unit.state_dir(), PathBuf::from("/var/lib/cb"));
+        assert_eq!(unit.control_socket(), PathBuf::from("/run/cb/callbox.sock"));
+    }
+}
