@@ -5,4 +5,6 @@
 
 pub mod fanout;
 pub mod level;
+pub mod backoff;
+pub mod call;
 pub mod unit;

@@ -1,0 +1,198 @@
+//! The device's calls: who is calling, what is said to them, and when to give up.
+//!
+//! One machine holds all calls, at most one with each user. It never touches a peer connection: it asks for one
+//! ([`Output::Answer`], [`Output::Offer`]) under a [`CallKey`], and whoever runs the connection reports back under that
+//! key. Reports about a call that is over are ignored.
+
+mod machine;
+#[cfg(test)]
+mod tests;
+
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+
+pub use self::machine::Calls;
+use crate::protocol::{Candidate, ErrorCode, Message, Reason, UserId};
+
+/// How long a broken connection may take to come back before the call is given up.
+pub const RECOVERY_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long candidates that came before their offer are kept.
+pub const EARLY_CANDIDATES_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Names one call attempt for as long as the process lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+pub struct CallKey(u64);
+
+/// What the device does with a call that comes in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AnswerPolicy {
+    /// Picks up at once.
+    Auto,
+    /// Rings until the operator answers.
+    Ring,
+}
+
+#[derive(Clone, Debug)]
+pub enum Input {
+    /// An offer from signaling. `session` is the SDP's `o=` session ID; `from_device` whether the sender is known to be
+    /// a device.
+    Offer {
+        from: UserId,
+        call_id: Option<String>,
+        sdp: String,
+        session: Option<String>,
+        from_device: bool,
+    },
+    /// An offer that cannot be used, and why.
+    BadOffer {
+        from: UserId,
+        call_id: Option<String>,
+        detail: String,
+    },
+    Answer {
+        from: UserId,
+        call_id: Option<String>,
+        sdp: String,
+    },
+    Candidate {
+        from: UserId,
+        call_id: Option<String>,
+        candidate: Option<Candidate>,
+    },
+    Ringing {
+        from: UserId,
+        call_id: Option<String>,
+    },
+    /// `to_us`: the message named us as its target, rather than telling everybody that the sender went away.
+    Leave {
+        from: UserId,
+        call_id: Option<String>,
+        reason: Option<Reason>,
+        to_us: bool,
+    },
+    /// The server knows nobody of that name.
+    UnknownTarget {
+        user: UserId,
+    },
+
+    /// The operator places a call. `call_id` is a fresh random string.
+    Dial {
+        user: UserId,
+        call_id: String,
+    },
+    /// The operator picks up the call that has rung longest.
+    PickUp,
+    /// The operator ends every call, and declines those that ring.
+    HangUp,
+    /// The program is ending.
+    Shutdown,
+
+    /// The connection has written its offer.
+    Offered {
+        key: CallKey,
+        sdp: String,
+    },
+    /// The connection has written its answer.
+    Answered {
+        key: CallKey,
+        sdp: String,
+    },
+    /// The connection found a candidate (`None`: there are no more).
+    Found {
+        key: CallKey,
+        candidate: Option<Candidate>,
+    },
+    Connected {
+        key: CallKey,
+    },
+    Disconnected {
+        key: CallKey,
+    },
+    /// The other side said goodbye over the connection itself.
+    Goodbye {
+        key: CallKey,
+    },
+    /// A description or candidate of the other side was not accepted. The connection goes on.
+    Refused {
+        key: CallKey,
+        code: ErrorCode,
+        detail: String,
+    },
+    /// The connection is gone, or never came to be.
+    Closed {
+        key: CallKey,
+        detail: String,
+        blame: Option<ErrorCode>,
+    },
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Output {
+    Send(Message),
+    /// Make a connection that answers this offer.
+    Answer {
+        key: CallKey,
+        sdp: String,
+    },
+    /// Make a connection that offers.
+    Offer {
+        key: CallKey,
+    },
+    /// Hand a later offer of the same session to the connection.
+    Renegotiate {
+        key: CallKey,
+        sdp: String,
+    },
+    AcceptAnswer {
+        key: CallKey,
+        sdp: String,
+    },
+    AddCandidate {
+        key: CallKey,
+        candidate: Option<Candidate>,
+    },
+    /// Let go of the connection, if one was made. `goodbye`: tell the other side first.
+    Close {
+        key: CallKey,
+        goodbye: bool,
+    },
+    /// Something the operator wants to know.
+    Report {
+        key: CallKey,
+        user: UserId,
+        event: Event,
+    },
+}
+
+/// What happened to a call, for logs and for whoever placed it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    Incoming,
+    Dialing,
+    /// The other side rings.
+    RingBack,
+    Connected,
+    Disconnected,
+    Ended(String),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Direction {
+    Incoming,
+    Outgoing,
+}
+
+/// A call as `callbox status` shows it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CallInfo {
+    #[serde(skip)]
+    pub key: CallKey,
+    pub user: UserId,
+    pub direction: Direction,
+    pub state: &'static str,
+    #[serde(skip)]
+    pub since: Instant,
+}
