@@ -236,10 +236,7 @@ pub enum Message {
         ice_servers: Vec<IceServer>,
     },
     /// Callbox's server to all: somebody came, went, or changed name.
-    Presence {
-        peer: PeerInfo,
-        online: bool,
-    },
+    Presence { peer: PeerInfo, online: bool },
     Offer {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         user_id: Option<UserId>,
@@ -419,7 +416,12 @@ mod tests {
             Message::Presence { peer, online: true },
             Message::Offer { user_id: None, target_id: target_id.clone(), offer, call_id: call_id.clone() },
             Message::Answer { user_id: user_id.clone(), target_id: target_id.clone(), answer, call_id: None },
-            Message::Candidate { user_id: user_id.clone(), target_id: target_id.clone(), candidate: None, call_id: None },
+            Message::Candidate {
+                user_id: user_id.clone(),
+                target_id: target_id.clone(),
+                candidate: None,
+                call_id: None,
+            },
             Message::Ringing { user_id: user_id.clone(), target_id: target_id.clone(), call_id: call_id.clone() },
             Message::Leave { user_id, target_id: None, reason: Some(Reason::NoAnswer), call_id: None },
             Message::Error {

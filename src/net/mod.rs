@@ -1,1 +1,4 @@
 //! Everything that talks to other machines on behalf of the device. No capture devices here.
+
+pub mod signaling;
+pub mod trust;
