@@ -2,3 +2,5 @@
 
 pub mod signaling;
 pub mod trust;
+pub mod peer;
+pub mod sdp;

@@ -1,0 +1,113 @@
+//! Offers and answers: which sections of a call are taken, in which direction, with which codec.
+
+use std::sync::Arc;
+
+use rtc::peer_connection::sdp::RTCSessionDescription;
+use rtc::rtp_transceiver::rtp_sender::RtpCodecKind;
+use webrtc::media_stream::track_local::TrackLocal;
+use webrtc::rtp_transceiver::{RTCRtpTransceiverDirection, RTCRtpTransceiverInit, RtpTransceiver};
+
+use super::PeerError;
+use super::incoming::CHANNEL;
+use super::session::{Agreed, Session};
+use crate::net::sdp::{self, Kind, Section};
+
+impl Session {
+    /// Applies an offer, first or further, and answers it: the caller hears us and we hear the caller; the caller sees us;
+    /// video from the caller is declined.
+    pub(super) async fn answer(&self, offer: &str) -> Result<String, PeerError> {
+        let _one = self.negotiation.lock().await;
+        let description = RTCSessionDescription::offer(offer.to_owned()).map_err(refused)?;
+        self.connection.set_remote_description(description).await.map_err(refused)?;
+        let sections = sdp::sections(offer);
+        for kind in [Kind::Audio, Kind::Video] {
+            // Of several sections of a kind the first gets our track; the others are not used.
+            for (index, section) in sections.iter().filter(|section| section.kind == kind).enumerate() {
+                self.take(section, index == 0).await.map_err(refused)?;
+            }
+        }
+        let answer = self.connection.create_answer(None).await.map_err(refused)?;
+        let text = answer.sdp.clone();
+        self.connection.set_local_description(answer).await.map_err(refused)?;
+        self.settle(&sections).await?;
+        Ok(text)
+    }
+
+    pub(super) async fn offer(&self) -> Result<String, PeerError> {
+        let _one = self.negotiation.lock().await;
+        for (outgoing, direction) in
+            [(&self.voice, RTCRtpTransceiverDirection::Sendrecv), (&self.video, RTCRtpTransceiverDirection::Sendonly)]
+        {
+            let track: Arc<dyn TrackLocal> = outgoing.lock().await.track.clone();
+            let init = RTCRtpTransceiverInit { direction, streams: Vec::new(), send_encodings: Vec::new() };
+            self.connection.add_transceiver_from_track(track, Some(init)).await?;
+        }
+        let channel = self.connection.create_data_channel(CHANNEL, None).await?;
+        self.incoming.spawn(self.incoming.clone().serve(channel));
+        let offer = self.connection.create_offer(None).await?;
+        let text = offer.sdp.clone();
+        self.connection.set_local_description(offer).await?;
+        Ok(text)
+    }
+
+    pub(super) async fn accept_answer(&self, answer: &str) -> Result<(), PeerError> {
+        let _one = self.negotiation.lock().await;
+        let description = RTCSessionDescription::answer(answer.to_owned()).map_err(refused)?;
+        self.connection.set_remote_description(description).await.map_err(refused)?;
+        self.settle(&sdp::sections(answer)).await
+    }
+
+    /// Prepares the answer to one offered section.
+    async fn take(&self, section: &Section<'_>, first: bool) -> webrtc::error::Result<()> {
+        let Some(transceiver) = self.transceiver(section).await else { return Ok(()) };
+        let wanted = first && section.has_our_codec;
+        let send = wanted && section.receives;
+        let receive = wanted && section.sends && section.kind == Kind::Audio;
+        if send && transceiver.sender().await?.is_none() {
+            let outgoing = if section.kind == Kind::Audio { &self.voice } else { &self.video };
+            let track: Arc<dyn TrackLocal> = outgoing.lock().await.track.clone();
+            self.connection.add_track(track).await?;
+        }
+        // After the track: adding one makes a section send and receive.
+        let direction = match (send, receive) {
+            (true, true) => RTCRtpTransceiverDirection::Sendrecv,
+            (true, false) => RTCRtpTransceiverDirection::Sendonly,
+            (false, true) => RTCRtpTransceiverDirection::Recvonly,
+            (false, false) => RTCRtpTransceiverDirection::Inactive,
+        };
+        transceiver.set_direction(direction).await
+    }
+
+    async fn transceiver(&self, section: &Section<'_>) -> Option<Arc<dyn RtpTransceiver>> {
+        for transceiver in self.connection.get_transceivers().await {
+            if matches!(transceiver.mid().await, Ok(Some(mid)) if mid == section.mid) {
+                return Some(transceiver);
+            }
+        }
+        None
+    }
+
+    /// Reads what was negotiated: the other side's sections say what it takes, our senders by which payload type.
+    async fn settle(&self, sections: &[Section<'_>]) -> Result<(), PeerError> {
+        let takes = |kind| sections.iter().any(|s| s.kind == kind && s.receives && s.has_our_codec);
+        let mut agreed = Agreed::default();
+        for sender in self.connection.get_senders().await {
+            let kind = sender.track().kind().await;
+            let codecs = sender.get_parameters().await?.rtp_parameters.codecs;
+            let Some(codec) = codecs.first() else { continue };
+            if kind == RtpCodecKind::Audio && takes(Kind::Audio) {
+                agreed.voice = Some(codec.payload_type);
+            } else if kind == RtpCodecKind::Video && takes(Kind::Video) {
+                let level = sdp::profile_level_id(&codec.rtp_codec.sdp_fmtp_line).unwrap_or("42e01f");
+                agreed.video = Some((codec.payload_type, level.to_ascii_lowercase()));
+            }
+        }
+        self.agree(agreed);
+        self.described().await;
+        Ok(())
+    }
+}
+
+fn refused(error: webrtc::error::Error) -> PeerError {
+    PeerError::Negotiation(error.to_string())
+}

@@ -1,0 +1,80 @@
+//! The runtime of one peer's connection: tokio's, except that the end of the connection's task, by a panic or otherwise,
+//! becomes an event instead of silence.
+
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use webrtc::runtime::{
+    AsyncInterval, AsyncTcpListener, AsyncTcpStream, AsyncUdpSocket, JoinHandle, Runtime, TokioRuntime,
+};
+
+use super::CloseReason;
+use super::events::Events;
+
+type Task<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+pub(super) struct Guard {
+    events: Arc<Events>,
+}
+
+impl Guard {
+    pub(super) fn new(events: Arc<Events>) -> Guard {
+        Guard { events }
+    }
+}
+
+impl std::fmt::Debug for Guard {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Guard")
+    }
+}
+
+impl Runtime for Guard {
+    /// The connection spawns its driver and nothing else (it is given no TCP addresses and no TCP candidates).
+    fn spawn(&self, future: Task<'static, ()>) -> Box<dyn JoinHandle> {
+        let events = self.events.clone();
+        TokioRuntime.spawn(Box::pin(async move {
+            let reason = match AssertUnwindSafe(future).catch_unwind().await {
+                Ok(()) => CloseReason::Failed("the media connection ended".to_owned()),
+                Err(_) => CloseReason::Failed("the media connection broke on something it received".to_owned()),
+            };
+            events.close(reason);
+        }))
+    }
+
+    fn wrap_udp_socket(&self, socket: std::net::UdpSocket) -> io::Result<Arc<dyn AsyncUdpSocket>> {
+        TokioRuntime.wrap_udp_socket(socket)
+    }
+
+    fn wrap_tcp_listener(&self, listener: std::net::TcpListener) -> io::Result<Arc<dyn AsyncTcpListener>> {
+        TokioRuntime.wrap_tcp_listener(listener)
+    }
+
+    fn connect_tcp<'a>(&'a self, remote: SocketAddr) -> Task<'a, io::Result<Arc<dyn AsyncTcpStream>>> {
+        Box::pin(async move {
+            Err(io::Error::new(io::ErrorKind::Unsupported, format!("{remote}: media goes over UDP only")))
+        })
+    }
+
+    fn resolve_host<'a>(&'a self, host: &'a str) -> Task<'a, io::Result<Vec<SocketAddr>>> {
+        Box::pin(async move { Ok(tokio::net::lookup_host(host).await?.collect()) })
+    }
+
+    fn sleep(&self, duration: Duration) -> Task<'static, ()> {
+        TokioRuntime.sleep(duration)
+    }
+
+    fn interval(&self, period: Duration) -> Box<dyn AsyncInterval> {
+        TokioRuntime.interval(period)
+    }
+
+    fn block_on(&self, future: Pin<Box<dyn Future<Output = ()> + '_>>) {
+        TokioRuntime.block_on(future);
+    }
+}

@@ -1,0 +1,200 @@
+//! The media session with one other side: negotiation, ICE, DTLS, RTP both ways, the data channel. This module is the only
+//! place that names the crates `webrtc` and `rtc`; docs/architecture.md lists what is worked around in them.
+
+mod answer;
+mod events;
+mod guard;
+mod incoming;
+mod outgoing;
+mod reports;
+mod session;
+mod setup;
+mod stats;
+#[cfg(test)]
+mod tests;
+
+use std::net::IpAddr;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+
+use futures_util::FutureExt;
+use tokio::sync::mpsc::Receiver;
+
+use super::sdp::SdpError;
+use crate::logic::unit::{AccessUnit, ReceivedVoice, VoicePacket};
+use crate::protocol::{Candidate, IceServer};
+
+pub use stats::{PairStats, PeerStats, StreamStats};
+
+/// Log targets of the WebRTC stack that warn on every healthy call; loggers keep them at `error`.
+pub const QUIET_TARGETS: &[&str] = &["rtc_ice", "rtc_sctp", "rtc_dtls", "rtc_mdns", "rtc", "webrtc"];
+
+/// How connections are looked for.
+#[derive(Clone, Debug, Default)]
+pub struct IceSettings {
+    /// STUN and TURN servers. TURN goes over UDP only; other URLs are skipped with a warning.
+    pub servers: Vec<IceServer>,
+    /// Nothing but relayed connections.
+    pub relay_only: bool,
+    /// Local addresses to use; empty: those of all interfaces but loopback.
+    pub bind: Vec<IpAddr>,
+    /// Resolve the `.local` names that browsers put in place of their addresses.
+    pub mdns: bool,
+}
+
+/// What a peer tells its owner.
+#[derive(Debug)]
+pub enum PeerEvent {
+    /// Found here, for the other side; `None` is the end of them.
+    Candidate(Option<Candidate>),
+    /// ICE and DTLS are up: media may be sent.
+    Connected,
+    /// Nothing has been heard for some seconds; it may come back (then `Connected` follows).
+    Disconnected,
+    /// The other side cannot decode and needs a key frame.
+    KeyFrameWanted,
+    Voice(ReceivedVoice),
+    /// The other side hung up, over the data channel.
+    Goodbye,
+    /// Over. The last event.
+    Closed(CloseReason),
+}
+
+/// Why a peer is over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CloseReason {
+    /// [`Peer::close`], or the peer was dropped.
+    Local,
+    /// The other side closed the connection.
+    Remote,
+    /// No connection, or it was lost for good; the text says which.
+    Failed(String),
+}
+
+/// Why something could not be done with a peer.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PeerError {
+    #[error("cannot use the other side's session description: {0}")]
+    Sdp(#[from] SdpError),
+    #[error("cannot use the other side's session description: {0}")]
+    Negotiation(String),
+    #[error("cannot use the other side's candidate: {0}")]
+    Candidate(String),
+    #[error("ICE policy \"relay\" needs a turn: server over UDP and none is configured: add one under [[ice.servers]]")]
+    NoRelay,
+    #[error("the call is over")]
+    Closed,
+    #[error("the media connection broke on something it received")]
+    Broken,
+    #[error("the WebRTC stack: {0}")]
+    Stack(String),
+}
+
+impl From<webrtc::error::Error> for PeerError {
+    fn from(error: webrtc::error::Error) -> PeerError {
+        PeerError::Stack(error.to_string())
+    }
+}
+
+/// One connection to one other side. Dropping it closes it in the background; [`Peer::close`] waits.
+pub struct Peer {
+    session: Arc<session::Session>,
+}
+
+impl Peer {
+    /// Takes a call: applies the offer and returns our answer. Candidates follow as events.
+    pub async fn answer(
+        settings: &IceSettings,
+        offer_sdp: &str,
+    ) -> Result<(Peer, String, Receiver<PeerEvent>), PeerError> {
+        super::sdp::check(offer_sdp)?;
+        let (peer, events) = Peer::start(settings).await?;
+        let answer = peer.guarded(peer.session.answer(offer_sdp)).await?;
+        Ok((peer, answer, events))
+    }
+
+    /// Places a call: returns our offer of voice both ways, video from here, and the data channel.
+    pub async fn offer(settings: &IceSettings) -> Result<(Peer, String, Receiver<PeerEvent>), PeerError> {
+        let (peer, events) = Peer::start(settings).await?;
+        let offer = peer.guarded(peer.session.offer()).await?;
+        Ok((peer, offer, events))
+    }
+
+    /// The answer to our offer. It ends the call if it cannot be used.
+    pub async fn accept_answer(&self, sdp: &str) -> Result<(), PeerError> {
+        super::sdp::check(sdp)?;
+        self.guarded(self.session.accept_answer(sdp)).await
+    }
+
+    /// A further offer of the same session (tracks added or removed, ICE restart); returns our answer.
+    pub async fn renegotiate(&self, offer_sdp: &str) -> Result<String, PeerError> {
+        super::sdp::check(offer_sdp)?;
+        self.guarded(self.session.answer(offer_sdp)).await
+    }
+
+    /// A candidate of the other side. Those that come before its description are kept; those beyond
+    /// [`crate::protocol::MAX_CANDIDATES`] are ignored.
+    pub async fn add_candidate(&self, candidate: Option<&Candidate>) -> Result<(), PeerError> {
+        match candidate {
+            Some(candidate) => self.guarded(self.session.add_candidate(candidate)).await,
+            None => Ok(()),
+        }
+    }
+
+    /// The `profile-level-id` the other side's decoder is bound to; `None`: it takes no video.
+    pub fn video_level(&self) -> Option<String> {
+        self.session.video_level()
+    }
+
+    /// Sends one picture, timestamped by its capture time. Waits while the connection cannot take more. Does nothing
+    /// where the other side takes no video.
+    pub async fn send_video(&self, unit: &AccessUnit) -> Result<(), PeerError> {
+        self.session.send_video(unit).await
+    }
+
+    /// Sends one packet of voice. Does nothing where the other side does not listen.
+    pub async fn send_voice(&self, packet: &VoicePacket) -> Result<(), PeerError> {
+        self.session.send_voice(packet).await
+    }
+
+    pub async fn stats(&self) -> PeerStats {
+        self.session.stats().await
+    }
+
+    /// Tells the other side over the data channel that we hang up; best effort, bounded.
+    pub async fn goodbye(&self) {
+        self.session.goodbye().await;
+    }
+
+    /// Ends the connection; within 2 seconds nothing of it is left.
+    pub async fn close(self) {
+        self.session.close().await;
+    }
+
+    async fn start(settings: &IceSettings) -> Result<(Peer, Receiver<PeerEvent>), PeerError> {
+        let (session, events) = session::Session::start(settings).await?;
+        Ok((Peer { session: Arc::new(session) }, events))
+    }
+
+    /// Runs what reads foreign text, and keeps a panic in it from going further than this peer.
+    async fn guarded<T>(&self, work: impl Future<Output = Result<T, PeerError>>) -> Result<T, PeerError> {
+        match AssertUnwindSafe(work).catch_unwind().await {
+            Ok(result) => result,
+            Err(_) => {
+                self.session.fail("the media connection broke on something it received");
+                Err(PeerError::Broken)
+            }
+        }
+    }
+}
+
+impl Drop for Peer {
+    fn drop(&mut self) {
+        let session = self.session.clone();
+        if !session.is_released()
+            && let Ok(runtime) = tokio::runtime::Handle::try_current()
+        {
+            runtime.spawn(async move { session.close().await });
+        }
+    }
+}

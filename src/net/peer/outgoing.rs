@@ -1,0 +1,78 @@
+//! Pictures and voice into RTP packets: each peer has its own SSRCs, sequence numbers and timestamps (RFC 3550).
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use bytes::Bytes;
+use rtc::rtp::codec::h264::H264Payloader;
+use rtc::rtp::packetizer::Payloader;
+use rtc::rtp::{Header, Packet};
+use rtc::rtp_transceiver::rtp_sender::RtpCodecKind;
+use webrtc::media_stream::track_local::TrackLocal;
+use webrtc::media_stream::track_local::static_rtp::TrackLocalStaticRTP;
+
+use super::reports::SentStream;
+use super::{PeerError, setup};
+use crate::logic::unit::{AccessUnit, VoicePacket};
+
+/// Longest RTP payload in bytes. With headers and encryption (RTP 12, SRTP 16, UDP 8, IPv6 40, TURN 4) it stays below
+/// 1280, which every IPv6 path carries.
+const MAX_PAYLOAD: usize = 1188;
+
+/// One stream on its way out.
+pub(super) struct Outgoing {
+    pub(super) stream: Arc<SentStream>,
+    pub(super) track: Arc<TrackLocalStaticRTP>,
+    next_sequence: u16,
+    h264: H264Payloader,
+    /// The next packet starts a stretch of talk (RFC 7587, section 4.1), or is the first after a gap.
+    next_position: Option<u64>,
+}
+
+impl Outgoing {
+    pub(super) fn new(kind: RtpCodecKind, stream: Arc<SentStream>) -> Outgoing {
+        Outgoing {
+            track: setup::track(kind, &stream),
+            stream,
+            next_sequence: fastrand::u16(..),
+            h264: H264Payloader::default(),
+            next_position: None,
+        }
+    }
+
+    pub(super) async fn send_video(&mut self, unit: &AccessUnit, payload_type: u8) -> Result<(), PeerError> {
+        let timestamp = self.stream.timestamp_at(unit.captured);
+        let payloads = self.h264.payload(MAX_PAYLOAD, &unit.data)?;
+        let last = payloads.len().saturating_sub(1);
+        for (index, payload) in payloads.into_iter().enumerate() {
+            self.send(payload, timestamp, index == last, payload_type).await?;
+        }
+        Ok(())
+    }
+
+    pub(super) async fn send_voice(&mut self, packet: &VoicePacket, payload_type: u8) -> Result<(), PeerError> {
+        let timestamp = self.stream.timestamp_of(packet.position);
+        let after = packet.position + VoicePacket::SAMPLES;
+        let marker = self.next_position.replace(after) != Some(packet.position);
+        self.stream.follow(after, Instant::now());
+        self.send(packet.data.clone(), timestamp, marker, payload_type).await
+    }
+
+    async fn send(&mut self, payload: Bytes, timestamp: u32, marker: bool, payload_type: u8) -> Result<(), PeerError> {
+        let header = Header {
+            version: 2,
+            marker,
+            payload_type,
+            sequence_number: self.next_sequence,
+            timestamp,
+            ssrc: self.stream.ssrc,
+            ..Default::default()
+        };
+        self.next_sequence = self.next_sequence.wrapping_add(1);
+        self.stream.packets.fetch_add(1, Ordering::Relaxed);
+        self.stream.bytes.fetch_add(payload.len() as u64, Ordering::Relaxed);
+        // An error means that the connection's task has ended, which its owner hears as an event.
+        self.track.write_rtp(Packet { header, payload }).await.map_err(|_| PeerError::Closed)
+    }
+}

@@ -1,0 +1,201 @@
+//! How a peer's connection is configured: codecs, feedback, ICE, certificate.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use rtc::interceptor::{NackResponderBuilder, ReceiverReportBuilder, Registry, SenderReportBuilder, Slot};
+use rtc::media_stream::MediaStreamTrack;
+use rtc::peer_connection::certificate::CertificateParams;
+use rtc::peer_connection::configuration::media_engine::{MIME_TYPE_H264, MIME_TYPE_OPUS};
+use rtc::rtp_transceiver::rtp_sender::{
+    RTCPFeedback, RTCRtpCodec, RTCRtpCodecParameters, RTCRtpCodingParameters, RTCRtpEncodingParameters, RtpCodecKind,
+};
+use webrtc::error::Error;
+use webrtc::media_stream::track_local::static_rtp::TrackLocalStaticRTP;
+use webrtc::peer_connection::crypto::{self, SignatureScheme};
+use webrtc::peer_connection::{
+    MediaEngine, PeerConnection, PeerConnectionBuilder, PeerConnectionEventHandler, RTCCertificate,
+    RTCConfigurationBuilder, RTCIceServer, RTCIceTransportPolicy, SettingEngineBuilder,
+};
+
+use super::events::Events;
+use super::guard::Guard;
+use super::reports::{Reports, SentStream};
+use super::{IceSettings, PeerError};
+
+/// How often unanswered connectivity checks are repeated. The default of 200 ms is most of the wait for a first picture.
+const CHECK_INTERVAL: Duration = Duration::from_millis(20);
+/// Checks per candidate pair: 1.2 s of them.
+const MAX_CHECKS: u16 = 60;
+/// Silence after which the connection counts as lost, and then as failed. Between them it may come back by itself or by
+/// an ICE restart.
+const DISCONNECTED_AFTER: Duration = Duration::from_secs(5);
+const FAILED_AFTER: Duration = Duration::from_secs(20);
+const ICE_KEEPALIVE: Duration = Duration::from_secs(2);
+/// Most ICE servers that are asked; each costs sockets and time on every call.
+const MAX_ICE_SERVERS: usize = 8;
+/// A certificate is replaced when it has less than this left; it must outlive the calls made with it.
+const CERTIFICATE_RESERVE: Duration = Duration::from_secs(24 * 3600);
+/// Constrained baseline, level 3.1 (1280x720 at 30).
+const H264_FORMAT: &str = "level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42e01f";
+const OPUS_FORMAT: &str = "minptime=10;useinbandfec=1";
+/// Audio and video share a stream name, so that browsers play them in sync.
+const STREAM: &str = "callbox";
+
+/// A connection that has not negotiated anything yet.
+pub(super) async fn connection(
+    settings: &IceSettings,
+    events: Arc<Events>,
+    streams: [Arc<SentStream>; 2],
+    handler: Arc<dyn PeerConnectionEventHandler>,
+) -> Result<Arc<dyn PeerConnection>, PeerError> {
+    let servers = ice_servers(settings);
+    if settings.relay_only && !servers.iter().flat_map(|server| &server.urls).any(|url| url.starts_with("turn:")) {
+        return Err(PeerError::NoRelay);
+    }
+    let policy = if settings.relay_only { RTCIceTransportPolicy::Relay } else { RTCIceTransportPolicy::All };
+    let mut mdns = settings.mdns;
+    loop {
+        let configuration = RTCConfigurationBuilder::new()
+            .with_ice_servers(servers.clone())
+            .with_ice_transport_policy(policy)
+            .with_certificates(vec![certificate()?])
+            .build();
+        let (engine, registry) = media(&events, &streams)?;
+        let built = PeerConnectionBuilder::new()
+            .with_configuration(configuration)
+            .with_media_engine(engine)
+            .with_interceptor_registry(registry)
+            .with_setting_engine(setting_engine(settings, mdns).build())
+            .with_handler(handler.clone())
+            .with_runtime(Arc::new(Guard::new(events.clone())))
+            .with_udp_addrs(addresses(settings))
+            .build()
+            .await;
+        match built {
+            Ok(connection) => return Ok(Arc::new(connection)),
+            Err(error) if mdns => {
+                log::warn!(error:% = error; "no multicast DNS here: browsers that hide their address may not connect");
+                mdns = false;
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+fn setting_engine(settings: &IceSettings, mdns: bool) -> SettingEngineBuilder {
+    use rtc::ice::mdns::MulticastDnsMode::{Disabled, QueryOnly};
+    SettingEngineBuilder::new()
+        .with_ice_connection_attempts(Some(CHECK_INTERVAL), Some(MAX_CHECKS))
+        .with_ice_timeouts(Some(DISCONNECTED_AFTER), Some(FAILED_AFTER), Some(ICE_KEEPALIVE))
+        .with_multicast_dns_mode(if mdns { QueryOnly } else { Disabled })
+        .with_include_loopback_candidate(settings.bind.iter().any(IpAddr::is_loopback))
+}
+
+fn addresses(settings: &IceSettings) -> Vec<SocketAddr> {
+    let all = [IpAddr::V4(Ipv4Addr::UNSPECIFIED), IpAddr::V6(Ipv6Addr::UNSPECIFIED)];
+    let chosen = if settings.bind.is_empty() { &all[..] } else { &settings.bind };
+    chosen.iter().map(|address| SocketAddr::new(*address, 0)).collect()
+}
+
+/// The servers the stack can use. TURN over TCP or TLS is not among them: it would be waited for until the call fails.
+fn ice_servers(settings: &IceSettings) -> Vec<RTCIceServer> {
+    let mut usable = Vec::new();
+    for server in &settings.servers {
+        for url in &server.urls {
+            let one = RTCIceServer {
+                urls: vec![url.clone()],
+                username: server.username.clone().unwrap_or_default(),
+                credential: server.credential.clone().unwrap_or_default(),
+            };
+            let lower = url.to_ascii_lowercase();
+            let refused = match one.urls() {
+                _ if lower.starts_with("turns:") || lower.contains("transport=tcp") => {
+                    Some("TURN over TCP or TLS is not supported, only over UDP".to_owned())
+                }
+                _ if !lower.starts_with("stun:") && !lower.starts_with("turn:") => {
+                    Some("only stun: and turn: are supported".to_owned())
+                }
+                Err(error) => Some(error.to_string()),
+                Ok(_) if usable.len() == MAX_ICE_SERVERS => Some(format!("more than {MAX_ICE_SERVERS} servers")),
+                Ok(_) => None,
+            };
+            match refused {
+                Some(reason) => log::warn!(url = url.as_str(), reason = reason.as_str(); "ICE server skipped"),
+                None => usable.push(one),
+            }
+        }
+    }
+    usable
+}
+
+/// Codecs and the interceptors of RTP and RTCP. Bandwidth estimation has its place here: its feedback is registered with
+/// the engine and its interceptors go into the registry.
+fn media(events: &Arc<Events>, streams: &[Arc<SentStream>; 2]) -> webrtc::error::Result<(MediaEngine, Registry)> {
+    let mut engine = MediaEngine::default();
+    engine.register_codec(RTCRtpCodecParameters { rtp_codec: h264(), payload_type: 102 }, RtpCodecKind::Video)?;
+    engine.register_codec(RTCRtpCodecParameters { rtp_codec: opus(), payload_type: 111 }, RtpCodecKind::Audio)?;
+    let registry = Registry::new()
+        .with(Slot::NackResponder, NackResponderBuilder::new().build())
+        .with(Slot::ReceiverReport, ReceiverReportBuilder::new().build())
+        .with(Slot::SenderReport, SenderReportBuilder::new().build())
+        .with(Slot::from(500), Reports::new(events.clone(), streams.clone()));
+    Ok((engine, registry))
+}
+
+/// The track that carries a stream; it belongs to one connection.
+pub(super) fn track(kind: RtpCodecKind, stream: &SentStream) -> Arc<TrackLocalStaticRTP> {
+    let (name, codec) = match kind {
+        RtpCodecKind::Video => ("video", h264()),
+        _ => ("voice", opus()),
+    };
+    let coding = RTCRtpEncodingParameters {
+        rtp_coding_parameters: RTCRtpCodingParameters { ssrc: Some(stream.ssrc), ..Default::default() },
+        codec,
+        ..Default::default()
+    };
+    Arc::new(TrackLocalStaticRTP::new(MediaStreamTrack::new(
+        STREAM.to_owned(),
+        name.to_owned(),
+        name.to_owned(),
+        kind,
+        vec![coding],
+    )))
+}
+
+fn h264() -> RTCRtpCodec {
+    let feedback = |kind: &str, parameter: &str| RTCPFeedback { typ: kind.to_owned(), parameter: parameter.to_owned() };
+    RTCRtpCodec {
+        mime_type: MIME_TYPE_H264.to_owned(),
+        clock_rate: 90_000,
+        channels: 0,
+        sdp_fmtp_line: H264_FORMAT.to_owned(),
+        rtcp_feedback: vec![feedback("nack", ""), feedback("nack", "pli"), feedback("ccm", "fir")],
+    }
+}
+
+fn opus() -> RTCRtpCodec {
+    RTCRtpCodec {
+        mime_type: MIME_TYPE_OPUS.to_owned(),
+        clock_rate: 48_000,
+        channels: 2,
+        sdp_fmtp_line: OPUS_FORMAT.to_owned(),
+        rtcp_feedback: Vec::new(),
+    }
+}
+
+/// One certificate for the process, made with the first call and again before it runs out.
+fn certificate() -> webrtc::error::Result<RTCCertificate> {
+    static CERTIFICATE: Mutex<Option<RTCCertificate>> = Mutex::new(None);
+    let mut kept = CERTIFICATE.lock().unwrap_or_else(PoisonError::into_inner);
+    let now = SystemTime::now();
+    if let Some(certificate) = kept.as_ref().filter(|kept| kept.expires > now + CERTIFICATE_RESERVE) {
+        return Ok(certificate.clone());
+    }
+    let other = |error: &dyn std::fmt::Display| Error::Other(error.to_string());
+    let provider = crypto::default_provider().map_err(|e| other(&e))?;
+    let parameters = CertificateParams::new(vec!["callbox".to_owned()]).map_err(|e| other(&e))?;
+    let made = RTCCertificate::generate(provider.crypto(), SignatureScheme::EcdsaP256Sha256, parameters)?;
+    Ok(kept.insert(made).clone())
+}

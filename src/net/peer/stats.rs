@@ -1,0 +1,89 @@
+//! Figures of one peer.
+
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use rtc::statistics::report::{RTCStatsReport, RTCStatsReportEntry};
+use serde::Serialize;
+use webrtc::peer_connection::StatsSelector;
+
+use super::reports::SentStream;
+use super::session::Session;
+
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct PeerStats {
+    /// The way the media goes; none before the connection is up.
+    pub pair: Option<PairStats>,
+    pub video: StreamStats,
+    pub voice: StreamStats,
+    /// Packets of the other side's voice that were dropped because they were not read.
+    pub voice_dropped: u64,
+}
+
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct PairStats {
+    /// `host`, `srflx`, `prflx` or `relay`.
+    pub local: String,
+    pub remote: String,
+    pub round_trip_ms: f64,
+    pub bytes_sent: u64,
+    pub bytes_received: u64,
+    pub packets_sent: u64,
+    pub packets_received: u64,
+}
+
+/// What was sent of one stream, and what the other side reported of it.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct StreamStats {
+    pub packets_sent: u64,
+    /// Payload only.
+    pub bytes_sent: u64,
+    pub packets_lost: u32,
+    /// Since the report before the last, 0 to 1.
+    pub fraction_lost: f64,
+    pub jitter_ms: f64,
+}
+
+impl Session {
+    pub(super) async fn stats(&self) -> PeerStats {
+        let report = self.connection.get_stats(Instant::now(), StatsSelector::None).await;
+        let [video, voice] = &self.streams;
+        PeerStats {
+            pair: pair(&report),
+            video: video.stats(),
+            voice: voice.stats(),
+            voice_dropped: self.incoming.events.voice_dropped(),
+        }
+    }
+}
+
+impl SentStream {
+    fn stats(&self) -> StreamStats {
+        StreamStats {
+            packets_sent: self.packets.load(Ordering::Relaxed),
+            bytes_sent: self.bytes.load(Ordering::Relaxed),
+            packets_lost: self.lost.load(Ordering::Relaxed),
+            fraction_lost: f64::from(self.fraction_lost.load(Ordering::Relaxed)) / 256.0,
+            jitter_ms: f64::from(self.jitter.load(Ordering::Relaxed)) * 1000.0 / f64::from(self.clock_rate),
+        }
+    }
+}
+
+fn pair(report: &RTCStatsReport) -> Option<PairStats> {
+    let pair = report.candidate_pairs().find(|pair| pair.nominated)?;
+    let kind = |id: &str| match report.get(id) {
+        Some(RTCStatsReportEntry::LocalCandidate(candidate) | RTCStatsReportEntry::RemoteCandidate(candidate)) => {
+            candidate.candidate_type.to_string()
+        }
+        _ => "prflx".to_owned(),
+    };
+    Some(PairStats {
+        local: kind(&pair.local_candidate_id),
+        remote: kind(&pair.remote_candidate_id),
+        round_trip_ms: pair.current_round_trip_time * 1000.0,
+        bytes_sent: pair.bytes_sent,
+        bytes_received: pair.bytes_received,
+        packets_sent: pair.packets_sent,
+        packets_received: pair.packets_received,
+    })
+}
