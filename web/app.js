@@ -1,0 +1,219 @@
+/**
+ * The page: joins the parts together. Signaling brings messages, `calls` works on them, `media` has the devices, and
+ * lobby, stage and the ringing screen show it all.
+ *
+ * For tests and for people who look for a fault, `window.callbox` tells the state; it changes nothing.
+ */
+
+import { Calls } from './calls.js';
+import { Incoming } from './incoming.js';
+import { Lobby } from './lobby.js';
+import { Media } from './media.js';
+import { dismiss, notify, showBanner, speak } from './notices.js';
+import { element, fillTexts } from './page.js';
+import { cleanId } from './protocol.js';
+import { Signaling } from './signaling.js';
+import { Stage } from './stage.js';
+import { banners, connection, ending, hints, incomingFrom, problems, refused, states } from './text.js';
+import { Tones } from './tones.js';
+
+const NAME_KEY = 'callbox.name';
+
+fillTexts();
+
+const tones = new Tones();
+
+const media = new Media({
+  onChange() {
+    if (media.microphone) for (const code of ['denied', 'missing', 'busy', 'lost', 'failed']) dismiss(`microphone.${code}`);
+    if (media.camera) for (const code of ['denied', 'missing', 'busy', 'lost', 'failed']) dismiss(`camera.${code}`);
+    calls.useMedia();
+    render();
+  },
+  onProblem(device, problem) {
+    notify(`${device}.${problem}`, problems[device][problem], { stays: true });
+    render();
+  },
+});
+
+const signaling = new Signaling(signalingUrl(), {
+  onState(state, full) {
+    element('connection').dataset.state = state;
+    element('connection').textContent = connection[state];
+    if (state === 'online') {
+      // What `joined` brings arrives right after; a plain relay brings nothing.
+      if (!signaling.listing) lobby.setPeers(null);
+      calls.resume();
+    }
+    render();
+    if (state !== 'reconnecting') showBanner(null);
+    else if (full) showBanner(banners.full);
+    else showBanner(calls.all().length > 0 ? banners.reconnectingInCall : banners.reconnecting);
+  },
+  onMessage(message) {
+    if (message.type === 'joined') {
+      calls.iceServers = message.iceServers;
+      lobby.setPeers(message.peers);
+    } else if (message.type === 'presence') {
+      lobby.setPresence(message.peer, message.online);
+    } else {
+      calls.handle(message);
+    }
+  },
+  onRefused(why) {
+    lobby.askName(signaling.userId, refused[why]);
+  },
+});
+
+const calls = new Calls({
+  userId: () => signaling.userId,
+  send: (message) => signaling.send(message),
+  media: () => media,
+  known: (userId) => lobby.known(userId),
+  onChange: () => render(),
+  onEnd(call, reason, ours) {
+    if (!ours) {
+      notify(`ended.${reason}`, ending(reason, call.peer.name, { outgoing: call.outgoing, talked: call.since !== null }));
+    }
+    if (calls.all().length === 0) media.close();
+    render();
+  },
+});
+
+const lobby = new Lobby({
+  onName(name) {
+    remember(name);
+    join(name);
+  },
+  onCall: (peer) => start(peer),
+  onDial(userId) {
+    if (userId === signaling.userId) return lobby.showDialError(hints.ownId);
+    start(lobby.known(userId) ?? { userId, name: userId, kind: 'person' });
+  },
+});
+
+const stage = new Stage({
+  onMicrophone: () => void media.toggleMicrophone(),
+  onCamera: () => void media.toggleCamera(),
+  onSwitchCamera: () => void media.switchCamera(),
+  onLeave: () => calls.all().filter((call) => call.state !== 'incoming').forEach((call) => call.end('hangup')),
+  onHangUp: (call) => call.end('hangup'),
+});
+
+const incoming = new Incoming({
+  onAnswer(call, camera) {
+    call.accept();
+    void media.open({ camera });
+  },
+  onDecline: (call) => call.end('declined'),
+});
+
+element('me').onclick = () => {
+  if (calls.all().length > 0) return;
+  signaling.leave();
+  lobby.askName(signaling.userId);
+};
+
+addEventListener('pagehide', () => signaling.leave());
+// A page that the browser kept whole and shows again has lost its connection.
+addEventListener('pageshow', (event) => event.persisted && location.reload());
+
+begin();
+
+function begin() {
+  if (!('RTCPeerConnection' in window)) return showBanner(hints.unsupported);
+  const name = cleanId(recall());
+  if (name) join(name);
+  else lobby.askName('');
+  void calls.warmUp();
+}
+
+/** @param {string} name */
+function join(name) {
+  signaling.join(name);
+  lobby.show(name);
+}
+
+/** @param {import('./protocol.js').Peer} peer */
+function start(peer) {
+  if (signaling.state !== 'online') return notify('offline', hints.offline);
+  calls.start(peer);
+  // Who is in the server's list is known to have a screen or not; who is not, gets our picture when asked to.
+  const camera = peer.kind === 'person' && lobby.known(peer.userId) !== undefined;
+  void media.open({ camera });
+}
+
+/** Makes the page show what is. Cheap, and called after every change. */
+function render() {
+  const all = calls.all();
+  const ringing = all.find((call) => call.state === 'incoming') ?? null;
+  const shown = all.filter((call) => call.state !== 'incoming');
+  const newest = shown.at(-1);
+
+  incoming.show(ringing);
+  stage.show(shown);
+  stage.showMedia(media, shown.some((call) => call.takesVideo));
+  tones.play(ringing ? 'bell' : shown.some((call) => call.state === 'ringing') ? 'ringBack' : null);
+
+  const state = ringing?.state ?? newest?.state ?? 'idle';
+  if (document.documentElement.dataset.state !== state) {
+    document.documentElement.dataset.state = state;
+    if (ringing) speak(incomingFrom(ringing.peer.name));
+    else if (newest) speak(`${newest.peer.name}: ${states[newest.state]}`);
+  }
+  /** @type {HTMLButtonElement} */ (element('me')).disabled = all.length > 0;
+  void keepAwake(shown.length > 0);
+}
+
+/** @type {Promise<WakeLockSentinel | null> | null} */
+let wakeLock = null;
+
+/**
+ * Keeps a phone's screen on during calls, where the browser lets us.
+ * @param {boolean} awake
+ */
+async function keepAwake(awake) {
+  if (awake === (wakeLock !== null)) return;
+  const held = wakeLock;
+  wakeLock = awake ? (navigator.wakeLock?.request('screen').catch(() => null) ?? null) : null;
+  await (await held)?.release();
+}
+
+/** The server that this page came from. */
+function signalingUrl() {
+  const url = new URL('ws', location.href);
+  url.protocol = url.protocol === 'https:' ? 'wss:' : 'ws:';
+  url.hash = url.search = '';
+  return url.href;
+}
+
+/** @param {string} name */
+function remember(name) {
+  try {
+    localStorage.setItem(NAME_KEY, name);
+  } catch {
+    // A browser that keeps nothing asks again next time.
+  }
+}
+
+function recall() {
+  try {
+    return localStorage.getItem(NAME_KEY) ?? '';
+  } catch {
+    return '';
+  }
+}
+
+Object.defineProperty(window, 'callbox', {
+  value: Object.freeze({
+    signaling: () => signaling.state,
+    calls: () =>
+      calls.all().map((call) => ({
+        peer: call.peer.userId,
+        callId: call.callId,
+        state: call.state,
+        outgoing: call.outgoing,
+        stats: () => call.stats(),
+      })),
+  }),
+});

@@ -1,0 +1,149 @@
+/** Choosing a name, seeing who is online, and calling somebody. */
+
+import { copy, element, showAvatar, within } from './page.js';
+import { cleanId } from './protocol.js';
+import { callPeer, hints, joinedAs, text } from './text.js';
+
+/**
+ * @typedef {object} LobbyEvents
+ * @property {(name: string) => void} onName the person chose a name
+ * @property {(peer: import('./protocol.js').Peer) => void} onCall
+ * @property {(userId: string) => void} onDial the person typed an ID
+ */
+
+export class Lobby {
+  /** Who is online, by ID. @type {Map<string, import('./protocol.js').Peer>} */
+  #peers = new Map();
+  /** Whether the server tells who is online. */
+  #listing = false;
+  #events;
+
+  /** @param {LobbyEvents} events */
+  constructor(events) {
+    this.#events = events;
+    const [name, target] = [/** @type {HTMLInputElement} */ (element('name')), /** @type {HTMLInputElement} */ (element('target'))];
+    element('join').onsubmit = (event) => {
+      event.preventDefault();
+      const chosen = cleanId(name.value);
+      element('name-error').textContent = chosen ? '' : hints.noName;
+      if (chosen) events.onName(chosen);
+      else name.focus();
+    };
+    element('dial').onsubmit = (event) => {
+      event.preventDefault();
+      const typed = cleanId(target.value);
+      this.showDialError(typed ? '' : hints.noId);
+      if (typed) events.onDial(typed);
+    };
+    target.oninput = () => this.showDialError('');
+    if (!isSecureContext) {
+      element('insecure').textContent = hints.insecure;
+      element('insecure').hidden = false;
+    }
+  }
+
+  /**
+   * Asks for a name.
+   * @param {string} suggestion
+   * @param {string} [problem] why the last one did not do
+   */
+  askName(suggestion, problem = '') {
+    const name = /** @type {HTMLInputElement} */ (element('name'));
+    name.value = suggestion;
+    element('name-error').textContent = problem;
+    document.documentElement.dataset.view = 'welcome';
+    element('welcome').hidden = false;
+    element('lobby').hidden = element('me').hidden = true;
+    name.focus();
+    name.select();
+  }
+
+  /** @param {string} name our own */
+  show(name) {
+    if (document.documentElement.dataset.view === 'welcome') document.documentElement.dataset.view = 'lobby';
+    element('welcome').hidden = true;
+    element('lobby').hidden = element('me').hidden = false;
+    element('my-name').textContent = name;
+    element('me').setAttribute('aria-label', joinedAs(name));
+    this.#render();
+  }
+
+  /** @param {string} words */
+  showDialError(words) {
+    element('target-error').textContent = words;
+    element('target').setAttribute('aria-invalid', String(words !== ''));
+    if (words) element('target').focus();
+  }
+
+  /** @param {string} userId */
+  known(userId) {
+    return this.#peers.get(userId);
+  }
+
+  /**
+   * Takes the server's list of who is online; null from a server that tells nothing.
+   * @param {import('./protocol.js').Peer[] | null} peers
+   */
+  setPeers(peers) {
+    this.#listing = peers !== null;
+    this.#peers = new Map(peers?.map((peer) => [peer.userId, peer]));
+    this.#render();
+  }
+
+  /**
+   * @param {import('./protocol.js').Peer} peer
+   * @param {boolean} online
+   */
+  setPresence(peer, online) {
+    if (online) this.#peers.set(peer.userId, peer);
+    else this.#peers.delete(peer.userId);
+    this.#render();
+  }
+
+  #render() {
+    const peers = [...this.#peers.values()].sort((a, b) => a.name.localeCompare(b.name));
+    this.#renderGroup('device', peers.filter((peer) => peer.kind === 'device'));
+    this.#renderGroup('people', peers.filter((peer) => peer.kind !== 'device'));
+    element('nobody').hidden = peers.length > 0;
+    element('nobody-text').textContent = this.#listing ? text.empty : text.unlisted;
+    element('nobody-hint').textContent = this.#listing ? text.emptyHint : text.unlistedHint;
+  }
+
+  /**
+   * Brings a list up to date without touching the rows that stay, so that nobody loses the focus.
+   * @param {'device' | 'people'} group
+   * @param {import('./protocol.js').Peer[]} peers
+   */
+  #renderGroup(group, peers) {
+    const list = element(group === 'device' ? 'devices' : 'people');
+    const rows = new Map([...list.children].map((row) => [/** @type {HTMLElement} */ (row).dataset.peer, row]));
+    let place = list.firstElementChild;
+    for (const peer of peers) {
+      let row = rows.get(peer.userId);
+      rows.delete(peer.userId);
+      if (!row || within(row, '.name').textContent !== peer.name) {
+        row?.remove();
+        if (row === place) place = list.children[peers.indexOf(peer)] ?? null;
+        row = this.#row(peer);
+      }
+      if (row === place) place = place.nextElementSibling;
+      else list.insertBefore(row, place);
+    }
+    for (const gone of rows.values()) gone.remove();
+    element(`${group}-group`).hidden = peers.length === 0;
+  }
+
+  /** @param {import('./protocol.js').Peer} peer */
+  #row(peer) {
+    const row = copy('peer-template');
+    row.dataset.peer = peer.userId;
+    row.dataset.kind = peer.kind;
+    const button = within(row, 'button');
+    button.setAttribute('aria-label', callPeer(peer));
+    button.onclick = () => this.#events.onCall(peer);
+    showAvatar(within(row, '.avatar'), peer);
+    within(row, '.name').textContent = peer.name;
+    within(row, '.id').textContent = peer.name === peer.userId ? '' : peer.userId;
+    return row;
+  }
+}

@@ -1,0 +1,170 @@
+/** The calls on the page: a tile for each, our own picture, and the buttons. */
+
+import { copy, element, setIcon, showAvatar, within } from './page.js';
+import { buttons, hangUpOn, hints, pictureOf, states, text } from './text.js';
+
+/**
+ * @typedef {object} StageEvents
+ * @property {() => void} onMicrophone
+ * @property {() => void} onCamera
+ * @property {() => void} onSwitchCamera
+ * @property {() => void} onLeave
+ * @property {(call: import('./call.js').Call) => void} onHangUp one call of several
+ */
+
+export class Stage {
+  /** @type {Map<import('./call.js').Call, HTMLElement>} */
+  #tiles = new Map();
+  #events;
+
+  /** @param {StageEvents} events */
+  constructor(events) {
+    this.#events = events;
+    element('microphone').onclick = events.onMicrophone;
+    element('camera').onclick = events.onCamera;
+    element('switch').onclick = events.onSwitchCamera;
+    element('leave').onclick = events.onLeave;
+    element('to-lobby').onclick = () => this.#view('lobby');
+    element('to-stage').onclick = () => this.#view('stage');
+    setInterval(() => this.#tick(), 1000);
+  }
+
+  /**
+   * Shows these calls.
+   * @param {import('./call.js').Call[]} calls
+   */
+  show(calls) {
+    for (const [call, tile] of this.#tiles) {
+      if (calls.includes(call)) continue;
+      /** @type {HTMLVideoElement} */ (within(tile, 'video')).srcObject = null;
+      tile.remove();
+      this.#tiles.delete(call);
+    }
+    const before = this.#tiles.size;
+    for (const call of calls) {
+      const tile = this.#tiles.get(call) ?? this.#add(call);
+      this.#update(tile, call);
+    }
+    const count = this.#tiles.size;
+    element('tiles').dataset.count = String(count);
+    element('stage').hidden = element('to-stage').hidden = count === 0;
+    within(element('leave'), '.word').textContent = count > 1 ? text.hangUpAll : text.hangUp;
+    if (count > before) this.#view('stage');
+    if (count === 0 && document.documentElement.dataset.view === 'stage') this.#view('lobby');
+  }
+
+  /**
+   * Shows the state of our own devices.
+   * @param {import('./media.js').Media} media
+   * @param {boolean} cameraUseful whether anybody in a call would see our picture
+   */
+  showMedia(media, cameraUseful) {
+    const microphone = media.microphone ? (media.muted ? 'off' : 'on') : 'none';
+    const camera = !cameraUseful ? 'none' : media.camera ? 'on' : 'off';
+    setButton('microphone', microphone, microphone === 'on' ? 'i-mic' : 'i-mic-off', buttons.microphone[microphone]);
+    setButton('camera', camera, camera === 'on' ? 'i-camera' : 'i-camera-off', buttons.camera[camera]);
+    /** @type {HTMLButtonElement} */ (element('camera')).disabled = !cameraUseful;
+    element('switch').hidden = !media.camera || media.cameras < 2;
+
+    const self = /** @type {HTMLVideoElement} */ (element('self'));
+    self.hidden = !media.camera;
+    self.classList.toggle('mirrored', media.mirrored);
+    const shown = /** @type {MediaStream | null} */ (self.srcObject)?.getVideoTracks()[0] ?? null;
+    if (shown !== media.camera) self.srcObject = media.camera && new MediaStream([media.camera]);
+  }
+
+  /** @param {import('./call.js').Call} call */
+  #add(call) {
+    const tile = copy('tile-template');
+    const video = /** @type {HTMLVideoElement} */ (within(tile, 'video'));
+    tile.dataset.peer = call.peer.userId;
+    tile.dataset.kind = call.peer.kind;
+    tile.dataset.picture = 'off';
+    tile.setAttribute('aria-label', pictureOf(call.peer.name));
+    showAvatar(within(tile, '.avatar'), call.peer);
+    within(tile, '.name').textContent = call.peer.name;
+
+    video.srcObject = call.stream;
+    const hear = within(tile, '.hear');
+    within(hear, 'span').textContent = text.tapToHear;
+    const play = () => void video.play().catch((error) => {
+      if (error.name !== 'NotAllowedError' || video.muted) return;
+      // Picture without sound is allowed; the sound waits for a touch.
+      video.muted = true;
+      hear.hidden = false;
+      play();
+    });
+    hear.onclick = () => {
+      video.muted = false;
+      hear.hidden = true;
+      play();
+    };
+    video.onloadedmetadata = play;
+    video.onresize = () => {
+      tile.dataset.picture = video.videoWidth > 0 ? 'on' : 'off';
+    };
+    play();
+
+    const enlarge = within(tile, '.enlarge');
+    enlarge.setAttribute('aria-label', text.enlarge);
+    enlarge.title = text.enlarge;
+    enlarge.hidden = !document.fullscreenEnabled;
+    enlarge.onclick = () => void (document.fullscreenElement ? document.exitFullscreen() : tile.requestFullscreen()).catch(() => {});
+    const drop = within(tile, '.drop');
+    drop.setAttribute('aria-label', hangUpOn(call.peer.name));
+    drop.title = hangUpOn(call.peer.name);
+    drop.onclick = () => this.#events.onHangUp(call);
+
+    element('tiles').append(tile);
+    this.#tiles.set(call, tile);
+    return tile;
+  }
+
+  /**
+   * @param {HTMLElement} tile
+   * @param {import('./call.js').Call} call
+   */
+  #update(tile, call) {
+    tile.dataset.state = call.state;
+    tile.dataset.camera = call.remote?.camera === false ? 'off' : 'on';
+    within(tile, '.doing').textContent = call.state === 'connected' ? duration(call) : states[call.state];
+    const extra = [];
+    if (call.state === 'connected' && call.remote?.microphone === false) extra.push(hints.remoteMuted);
+    if (call.state === 'connected' && call.remote?.camera === false && call.peer.kind !== 'device') extra.push(hints.cameraOff);
+    if (call.declinedVideo) extra.push(call.peer.kind === 'device' ? hints.noScreen : hints.takesNoVideo(call.peer.name));
+    within(tile, '.extra').textContent = extra.join(' · ');
+  }
+
+  #tick() {
+    for (const [call, tile] of this.#tiles) {
+      if (call.state === 'connected') within(tile, '.doing').textContent = duration(call);
+    }
+  }
+
+  /** @param {'lobby' | 'stage'} view */
+  #view(view) {
+    document.documentElement.dataset.view = view;
+    if (view === 'stage') element('leave').focus({ preventScroll: true });
+  }
+}
+
+/**
+ * @param {string} id
+ * @param {'on' | 'off' | 'none'} on
+ * @param {string} icon
+ * @param {string} words
+ */
+function setButton(id, on, icon, words) {
+  const button = element(id);
+  button.dataset.on = on;
+  setIcon(button, icon);
+  within(button, '.word').textContent = words;
+}
+
+/** @param {import('./call.js').Call} call */
+function duration(call) {
+  const seconds = Math.floor((performance.now() - (call.since ?? performance.now())) / 1000);
+  const two = (/** @type {number} */ n) => String(n).padStart(2, '0');
+  const [hours, minutes] = [Math.floor(seconds / 3600), Math.floor(seconds / 60) % 60];
+  return hours > 0 ? `${hours}:${two(minutes)}:${two(seconds % 60)}` : `${minutes}:${two(seconds % 60)}`;
+}

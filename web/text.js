@@ -1,0 +1,158 @@
+/**
+ * Every word the page shows or speaks. A translation is a second file like this one.
+ */
+
+export const language = 'en';
+
+/** Fixed texts, put into the elements whose `data-text`, `data-label` or `data-placeholder` names them. */
+export const text = {
+  title: 'Callbox',
+  welcome: 'Who is calling?',
+  welcomeHint: 'Others see this name when you call them, and can call you by it.',
+  name: 'Your name',
+  join: 'Continue',
+  changeName: 'Change your name',
+  devices: 'Devices',
+  people: 'People',
+  online: 'Who is online',
+  empty: 'Nobody else is here right now.',
+  emptyHint: 'Devices and people appear here as soon as they come online.',
+  unlisted: 'This server does not tell who is online.',
+  unlistedHint: 'Type the ID of whom you want to call.',
+  callById: 'Call by ID',
+  callByIdHint: 'front-door',
+  call: 'Call',
+  dismiss: 'Dismiss',
+  calls: 'Calls',
+  controls: 'Call controls',
+  ownPicture: 'Your camera',
+  showPeople: 'Add a call',
+  backToCall: 'Back to the call',
+  hangUp: 'Hang up',
+  hangUpAll: 'Hang up all',
+  switchCamera: 'Switch camera',
+  enlarge: 'Full screen',
+  answer: 'Answer',
+  answerWithCamera: 'Answer with camera',
+  decline: 'Decline',
+  tapToHear: 'Tap to hear',
+  noScript: 'This page needs JavaScript to make calls.',
+};
+
+/** What the buttons of the call say, by what pressing them will do or has done. */
+export const buttons = {
+  microphone: { on: 'Mute', off: 'Unmute', none: 'No microphone' },
+  camera: { on: 'Camera off', off: 'Camera on', none: 'Camera not used' },
+};
+
+/** The connection to the server, in the corner. */
+export const connection = {
+  stopped: 'Not connected',
+  connecting: 'Connecting…',
+  online: 'Online',
+  reconnecting: 'Reconnecting…',
+};
+
+/** What a call is doing. @type {Record<import('./call.js').CallState, string>} */
+export const states = {
+  calling: 'Calling…',
+  ringing: 'Ringing…',
+  incoming: 'Is calling you',
+  connecting: 'Connecting…',
+  connected: 'Connected',
+  reconnecting: 'The connection broke. Trying again…',
+  ended: 'Call ended',
+};
+
+export const banners = {
+  reconnecting: 'The connection to the server is lost. Reconnecting…',
+  reconnectingInCall: 'The connection to the server is lost. Reconnecting… Your call goes on.',
+  full: 'The server is full at the moment. This page keeps trying.',
+};
+
+/** Why joining under a name ended. @type {Record<import('./signaling.js').Refused, string>} */
+export const refused = {
+  idTaken: 'This name is in use by somebody else right now. Please choose another one.',
+  replaced: 'This name is now used in another window or by somebody else. Choose another name, or continue here.',
+};
+
+/**
+ * How a call ended, told when the other side or the network ended it.
+ * @param {import('./call.js').EndReason} reason
+ * @param {string} name
+ * @param {{ outgoing: boolean, talked: boolean }} call
+ * @returns {string}
+ */
+export function ending(reason, name, { outgoing, talked }) {
+  switch (reason) {
+    case 'hangup':
+      if (talked || outgoing) return `${name} hung up.`;
+      return `You missed a call from ${name}.`;
+    case 'declined':
+      return `${name} declined the call.`;
+    case 'busy':
+      return `${name} is busy. Please try again later.`;
+    case 'noAnswer':
+      return outgoing ? `${name} does not answer.` : `You missed a call from ${name}.`;
+    case 'failed':
+      return `No connection to ${name} could be made. Both of you are reachable, but the networks in between let no picture or sound through. A TURN server helps; the person who runs this server can add one.`;
+    case 'lost':
+      return `The connection to ${name} is lost.`;
+    case 'unknownTarget':
+      return `Nobody is online under the ID “${name}”. Check how it is written, or try again later.`;
+    case 'badOffer':
+      return `${name} and this browser do not understand each other’s picture or sound. Updating the browser may help.`;
+    case 'shutdown':
+      return `${name} was switched off.`;
+    case 'replaced':
+      return `${name} called again from another window.`;
+    case 'other':
+      return `The call with ${name} has ended.`;
+  }
+}
+
+/** @type {Record<import('./media.js').Device, Record<import('./media.js').Problem, string>>} */
+export const problems = {
+  microphone: {
+    insecure: 'You can watch and listen, but not speak: browsers give a microphone to secure pages only.',
+    denied: 'You can watch and listen, but not speak: this page may not use the microphone. Press the symbol beside the address, allow the microphone, then press the microphone button.',
+    deniedBySystem: 'You can watch and listen, but not speak: the system does not let the browser use the microphone. Allow it in the system’s privacy settings, then press the microphone button.',
+    missing: 'You can watch and listen, but not speak: no microphone was found. Plug one in, then press the microphone button.',
+    busy: 'You can watch and listen, but not speak: the microphone does not start. Another program may be using it; close that program, then press the microphone button.',
+    lost: 'The microphone is gone. Plug it in again, then press the microphone button.',
+    failed: 'You can watch and listen, but not speak: the microphone does not start. Press the microphone button to try again.',
+  },
+  camera: {
+    insecure: 'Your camera is not sent: browsers give a camera to secure pages only.',
+    denied: 'Your camera is not sent: this page may not use it. Press the symbol beside the address, allow the camera, then press the camera button.',
+    deniedBySystem: 'Your camera is not sent: the system does not let the browser use it. Allow it in the system’s privacy settings, then press the camera button.',
+    missing: 'Your camera is not sent: none was found. The call goes on without.',
+    busy: 'Your camera is not sent: it does not start. Another program may be using it; close that program, then press the camera button.',
+    lost: 'The camera is gone. Plug it in again, then press the camera button.',
+    failed: 'Your camera is not sent: it does not start. Press the camera button to try again.',
+  },
+};
+
+export const hints = {
+  insecure: 'This page was opened without encryption, so the browser gives it no microphone and no camera: you can watch and listen only. Open it by its https address instead.',
+  noScreen: 'This device has no screen, so your camera is not sent.',
+  takesNoVideo: (/** @type {string} */ name) => `${name} takes no picture, so your camera is not sent.`,
+  ownId: 'That is your own ID. Type the ID of somebody else.',
+  noId: 'Type the ID of whom you want to call.',
+  noName: 'Please type a name.',
+  offline: 'There is no connection to the server yet. Please try again in a moment.',
+  unsupported: 'This browser cannot make calls. Please use a current Firefox, Chrome, Edge or Safari.',
+  remoteMuted: 'Microphone off',
+  cameraOff: 'Camera off',
+};
+
+/** @param {import('./protocol.js').Peer} peer */
+export const callPeer = (peer) => (peer.kind === 'device' ? `Call ${peer.name}, device` : `Call ${peer.name}`);
+/** @param {string} name */
+export const hangUpOn = (name) => `Hang up on ${name}`;
+/** @param {string} name */
+export const pictureOf = (name) => `Picture and sound of ${name}`;
+/** @param {string} name */
+export const incomingFrom = (name) => `${name} is calling`;
+/** @param {string} name */
+export const joinedAs = (name) => `You are ${name}. Change your name`;
