@@ -1,0 +1,149 @@
+/** Measuring what a page sees and hears, and what a device has written into a WAV file. */
+
+import { readFileSync } from 'node:fs';
+
+/**
+ * Reads the stamps of the next pictures that a video element shows: 64 blocks side by side in the top 32/720 of the
+ * picture, most significant bit first, 16 bits of frame counter and 48 bits of Unix time in units of 100 microseconds.
+ * @param {import('playwright-core').Page} page
+ * @param {string} selector
+ * @param {number} count
+ * @returns {Promise<{ counter: number, drawn: number, seen: number, width: number, height: number }[]>} times in
+ *   milliseconds of Unix time
+ */
+export function readStamps(page, selector, count) {
+  return page.evaluate(
+    ([selector, count]) =>
+      new Promise((resolve, reject) => {
+        const video = /** @type {HTMLVideoElement} */ (document.querySelector(/** @type {string} */ (selector)));
+        const canvas = document.createElement('canvas');
+        const context = /** @type {CanvasRenderingContext2D} */ (canvas.getContext('2d', { willReadFrequently: true }));
+        /** @type {any[]} */
+        const stamps = [];
+        const limit = setTimeout(() => reject(new Error(`only ${stamps.length} pictures came`)), 20_000);
+        const next = () => {
+          const seen = performance.timeOrigin + performance.now();
+          const { videoWidth: width, videoHeight: height } = video;
+          const strip = Math.max(2, Math.round((height * 32) / 720));
+          canvas.width = width;
+          canvas.height = strip;
+          context.drawImage(video, 0, 0, width, strip, 0, 0, width, strip);
+          const row = context.getImageData(0, Math.floor(strip / 2), width, 1).data;
+          let bits = 0n;
+          for (let i = 0; i < 64; i++) {
+            const x = Math.floor(((i + 0.5) * width) / 64) * 4;
+            bits = (bits << 1n) | BigInt(row[x + 1] > 125 ? 1 : 0);
+          }
+          stamps.push({
+            counter: Number(bits >> 48n),
+            drawn: Number(bits & 0xffff_ffff_ffffn) / 10,
+            seen,
+            width,
+            height,
+          });
+          if (stamps.length < /** @type {number} */ (count)) return video.requestVideoFrameCallback(next);
+          clearTimeout(limit);
+          resolve(stamps);
+        };
+        video.requestVideoFrameCallback(next);
+      }),
+    /** @type {[string, number]} */ ([selector, count]),
+  );
+}
+
+/**
+ * How many pictures a second a video element shows, over the next `count` of them.
+ * @param {import('playwright-core').Page} page
+ * @param {string} selector
+ * @param {number} [count]
+ */
+export async function frameRate(page, selector, count = 20) {
+  const stamps = await readStamps(page, selector, count);
+  return ((count - 1) * 1000) / (stamps[count - 1].seen - stamps[0].seen);
+}
+
+/**
+ * Listens to what a media element plays until a tone stands out clearly, and returns its pitch in Hz.
+ * @param {import('playwright-core').Page} page
+ * @param {string} selector
+ * @returns {Promise<number>}
+ */
+export function hearPitch(page, selector) {
+  return page.evaluate(async (selector) => {
+    const video = /** @type {HTMLVideoElement} */ (document.querySelector(selector));
+    const audio = new AudioContext();
+    await audio.resume();
+    const analyser = audio.createAnalyser();
+    analyser.fftSize = 16384;
+    analyser.smoothingTimeConstant = 0;
+    const track = /** @type {MediaStream} */ (video.srcObject).getAudioTracks()[0];
+    audio.createMediaStreamSource(new MediaStream([track])).connect(analyser);
+    const levels = new Float32Array(analyser.frequencyBinCount);
+    const deadline = performance.now() + 15_000;
+    try {
+      for (;;) {
+        await new Promise((later) => setTimeout(later, 50));
+        analyser.getFloatFrequencyData(levels);
+        // Below 100 Hz there is hum and the microphone's own filter, no tone of ours.
+        const lowest = Math.ceil((100 * analyser.fftSize) / audio.sampleRate);
+        let peak = lowest;
+        for (let bin = lowest; bin < levels.length; bin++) if (levels[bin] > levels[peak]) peak = bin;
+        if (levels[peak] > -60) return (peak * audio.sampleRate) / analyser.fftSize;
+        if (performance.now() > deadline) throw new Error(`nothing louder than ${levels[peak]} dB was heard`);
+      }
+    } finally {
+      await audio.close();
+    }
+  }, selector);
+}
+
+/**
+ * Reads a WAV file of 16-bit samples, also one that is still being written.
+ * @param {string} path
+ * @returns {{ rate: number, channels: number, samples: Int16Array }} the first channel's samples
+ */
+export function readWav(path) {
+  const file = readFileSync(path);
+  let [rate, channels, bits] = [0, 0, 0];
+  for (let at = 12; at + 8 <= file.length; ) {
+    const [name, size] = [file.toString('latin1', at, at + 4), file.readUInt32LE(at + 4)];
+    if (name === 'fmt ') {
+      channels = file.readUInt16LE(at + 10);
+      rate = file.readUInt32LE(at + 12);
+      bits = file.readUInt16LE(at + 22);
+    }
+    if (name === 'data') {
+      if (bits !== 16) throw new Error(`${path} has ${bits} bits a sample`);
+      const frames = Math.floor(Math.min(size, file.length - at - 8) / (2 * channels));
+      const samples = Int16Array.from({ length: frames }, (_, i) => file.readInt16LE(at + 8 + i * 2 * channels));
+      return { rate, channels, samples };
+    }
+    at += 8 + size + (size & 1);
+  }
+  throw new Error(`${path} has no samples`);
+}
+
+/**
+ * How strong one pitch is in each stretch of samples: Goertzel's algorithm.
+ * @param {{ rate: number, samples: Int16Array }} sound
+ * @param {number} pitch in Hz
+ * @param {number} [stretch] in seconds
+ * @returns {{ at: number, share: number, level: number }[]} `share` of the stretch's whole energy that the pitch has,
+ *   0 to 1; `level` the root mean square of the stretch, 0 to 1
+ */
+export function pitchOverTime({ rate, samples }, pitch, stretch = 0.05) {
+  const length = Math.round(rate * stretch);
+  const factor = 2 * Math.cos((2 * Math.PI * pitch) / rate);
+  const result = [];
+  for (let start = 0; start + length <= samples.length; start += length) {
+    let [a, b, energy] = [0, 0, 0];
+    for (let i = start; i < start + length; i++) {
+      const sample = samples[i] / 32768;
+      energy += sample * sample;
+      [a, b] = [sample + factor * a - b, a];
+    }
+    const power = (2 * (a * a + b * b - factor * a * b)) / length;
+    result.push({ at: start / rate, share: energy > 1e-9 ? power / energy : 0, level: Math.sqrt(energy / length) });
+  }
+  return result;
+}
