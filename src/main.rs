@@ -1,1 +1,45 @@
-fn main() {}
+//! The command line: what to do, how to log, how it ended. Everything else is in the library.
+
+#![forbid(unsafe_code)]
+
+mod cli;
+mod outcome;
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use callbox::config::{Config, DEFAULT_FILE};
+use clap::{CommandFactory, Parser};
+
+use cli::{Arguments, Command};
+use outcome::{Failure, print};
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    outcome::exit_code(act(arguments.command))
+}
+
+fn act(command: Command) -> Result<(), Failure> {
+    match command {
+        Command::Check { config } => check(config.file()),
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Arguments::command(), "callbox", &mut script);
+            print(&script)
+        }
+    }
+}
+
+/// Prints what a daemon started now would go by.
+fn check(file: Option<&Path>) -> Result<(), Failure> {
+    let loaded = Config::load(file)?;
+    let read = match &loaded.file {
+        Some(file) => format!("# Read from {} and the environment.\n", file.display()),
+        None => format!("# There is no {DEFAULT_FILE}: defaults and the environment.\n"),
+    };
+    print(format!("{read}\n{}", loaded.effective()).as_bytes())?;
+    for warning in &loaded.warnings {
+        eprintln!("callbox: warning: {warning}");
+    }
+    Ok(())
+}

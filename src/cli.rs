@@ -1,0 +1,80 @@
+//! The commands and their help. Scripts depend on the names; docs/config.md and README.md show them in use.
+
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Parser, Subcommand};
+use clap_complete::Shell;
+
+#[derive(Debug, Parser)]
+#[command(
+    version,
+    about = "A video intercom that any browser can call",
+    long_about = "Callbox makes a Linux board with a camera, a microphone and a speaker an intercom that any browser can \
+                  call. `callbox run` is the whole appliance: it prints an address; open it in a browser and press Call.",
+    after_help = TOP_EXAMPLES,
+    arg_required_else_help = true,
+    disable_help_subcommand = true,
+    max_term_width = 100
+)]
+pub struct Arguments {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+const TOP_EXAMPLES: &str = "\
+Examples:
+  callbox run                            start the intercom
+  callbox devices                        which cameras and sound cards are there
+  CALLBOX_CAMERA__SOURCE=/dev/video2 callbox run
+                                         any setting can come from the environment
+  callbox check                          the settings that count, and where each comes from
+
+Exit codes: 0 done, 1 failed, 2 the configuration or the command line is wrong.";
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Check the configuration and print it with the origin of each value
+    #[command(after_help = "\
+Reads the file and the environment as `callbox run` would, and prints every setting with its effective value: \
+from the file (with its line), from a variable, or the default. Secrets are not shown.
+
+Examples:
+  callbox check
+  callbox check --config ./callbox.toml
+  CALLBOX_CAMERA__FPS=15 callbox check | grep fps")]
+    Check {
+        #[command(flatten)]
+        config: ConfigFile,
+    },
+    /// Print a completion script for a shell
+    #[command(after_help = "\
+Examples:
+  callbox completions bash > /etc/bash_completion.d/callbox
+  callbox completions zsh > \"${fpath[1]}/_callbox\"
+  callbox completions fish > ~/.config/fish/completions/callbox.fish")]
+    Completions { shell: Shell },
+}
+
+#[derive(Args, Debug)]
+pub struct ConfigFile {
+    /// TOML file to read; without it /etc/callbox/callbox.toml where there is one
+    #[arg(long = "config", value_name = "FILE")]
+    path: Option<PathBuf>,
+}
+
+impl ConfigFile {
+    pub fn file(&self) -> Option<&Path> {
+        self.path.as_deref()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_definition_is_sound() {
+        Arguments::command().debug_assert();
+    }
+}
