@@ -1,7 +1,7 @@
 //! The way from a peer's connection to its owner: one bounded queue in which sound can be lost but news cannot.
 
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use tokio::sync::mpsc::{self, OwnedPermit, Receiver, Sender};
 
@@ -18,6 +18,7 @@ const RESERVED: usize = 96;
 /// The sending end, shared by everything that belongs to one peer. After `Closed` nothing more comes out of it.
 pub(super) struct Events {
     open: Mutex<Option<Open>>,
+    connected: AtomicBool,
     voice_dropped: AtomicU64,
 }
 
@@ -30,11 +31,17 @@ impl Events {
     pub(super) fn new() -> (Events, Receiver<PeerEvent>) {
         let (queue, receiver) = mpsc::channel(EVENT_QUEUE);
         let open = queue.clone().try_reserve_owned().ok().map(|last| Open { queue, last });
-        (Events { open: Mutex::new(open), voice_dropped: AtomicU64::new(0) }, receiver)
+        (
+            Events { open: Mutex::new(open), connected: AtomicBool::new(false), voice_dropped: AtomicU64::new(0) },
+            receiver,
+        )
     }
 
     /// News that must arrive.
     pub(super) fn tell(&self, event: PeerEvent) {
+        if let PeerEvent::Connected = event {
+            self.connected.store(true, Ordering::Relaxed);
+        }
         if let Some(open) = &*self.lock()
             && open.queue.try_send(event).is_err()
         {
@@ -65,6 +72,11 @@ impl Events {
         if let Some(open) = self.lock().take() {
             open.last.send(PeerEvent::Closed(reason));
         }
+    }
+
+    /// The connection has been up at least once.
+    pub(super) fn has_connected(&self) -> bool {
+        self.connected.load(Ordering::Relaxed)
     }
 
     pub(super) fn is_closed(&self) -> bool {
