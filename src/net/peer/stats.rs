@@ -70,16 +70,21 @@ impl SentStream {
 }
 
 fn pair(report: &RTCStatsReport) -> Option<PairStats> {
-    let pair = report.candidate_pairs().find(|pair| pair.nominated)?;
-    let kind = |id: &str| match report.get(id) {
+    let Some(RTCStatsReportEntry::IceCandidatePair(pair)) = report.get(&report.transport()?.selected_candidate_pair_id)
+    else {
+        return None;
+    };
+    // Candidates are listed under a prefix that the pair's references to them lack. Those that were learnt from
+    // connectivity checks are not listed.
+    let kind = |prefix: &str, id: &str| match report.get(&format!("{prefix}_{id}")) {
         Some(RTCStatsReportEntry::LocalCandidate(candidate) | RTCStatsReportEntry::RemoteCandidate(candidate)) => {
             candidate.candidate_type.to_string()
         }
         _ => "prflx".to_owned(),
     };
     Some(PairStats {
-        local: kind(&pair.local_candidate_id),
-        remote: kind(&pair.remote_candidate_id),
+        local: kind("RTCLocalIceCandidate", &pair.local_candidate_id),
+        remote: kind("RTCRemoteIceCandidate", &pair.remote_candidate_id),
         round_trip_ms: pair.current_round_trip_time * 1000.0,
         bytes_sent: pair.bytes_sent,
         bytes_received: pair.bytes_received,

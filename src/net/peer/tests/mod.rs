@@ -1,5 +1,6 @@
 //! Peers against each other and against a bare connection of the WebRTC stack, on loopback.
 
+mod browser;
 mod calls;
 
 use std::net::{IpAddr, Ipv4Addr};
