@@ -7,4 +7,5 @@ pub mod fanout;
 pub mod level;
 pub mod backoff;
 pub mod call;
+pub mod jitter;
 pub mod unit;
