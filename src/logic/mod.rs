@@ -8,4 +8,5 @@ pub mod level;
 pub mod backoff;
 pub mod call;
 pub mod jitter;
+pub mod stretch;
 pub mod unit;
