@@ -8,5 +8,6 @@ pub mod level;
 pub mod backoff;
 pub mod call;
 pub mod jitter;
+pub mod mix;
 pub mod stretch;
 pub mod unit;
