@@ -1,1 +1,3 @@
 //! Cameras, sound cards and codecs: blocking threads; no tokio, no network.
+
+pub mod opus;
