@@ -1,0 +1,133 @@
+//! Packets to speaker: the sound card is the clock. For each block it takes, each caller gives one, and the mix is
+//! played. With no speaker the callers' jitter buffers overflow in silence, and skip what is old when it is back.
+
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
+
+use serde::Serialize;
+
+use super::caller::{Caller, CallerStats, CallerVoice};
+use super::lock;
+use super::supervise::{Stop, Worker};
+use crate::logic::mix::Mixer;
+use crate::media::audio::{AudioError, BLOCK, OpenSpeaker};
+
+/// Most callers in the mix; further ones are not heard.
+pub const CALLERS_MAX: usize = 16;
+
+/// Plays the callers' voices as long as it lives, silence included.
+pub struct VoiceSink {
+    callers: Arc<Callers>,
+    stats: Arc<Mutex<Played>>,
+    _worker: Worker,
+}
+
+#[derive(Clone, Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct VoiceSinkStats {
+    /// The speaker; `None` while there is none.
+    pub device: Option<String>,
+    /// Blocks of 10 ms played.
+    pub blocks: u64,
+    /// Underruns of all speakers so far.
+    pub xruns: u64,
+    /// Times the speaker was opened after the first.
+    pub reopened: u64,
+    pub callers: Vec<CallerStats>,
+}
+
+impl VoiceSink {
+    pub fn start(open: OpenSpeaker) -> VoiceSink {
+        let (callers, stats) = <(Arc<Callers>, Arc<Mutex<Played>>)>::default();
+        let mut playback = Playback { open, callers: callers.clone(), stats: stats.clone(), opened: false };
+        VoiceSink { callers, stats, _worker: Worker::start("speaker", move |stop| playback.turn(stop)) }
+    }
+
+    /// Puts a caller into the mix. Beyond [`CALLERS_MAX`] the handle works, and its voice is not heard.
+    pub fn add_caller(&self) -> CallerVoice {
+        let caller = Arc::new(Caller::new());
+        if !self.callers.add(&caller) {
+            log::warn!(callers = CALLERS_MAX; "too many callers to mix: this one is not heard");
+        }
+        CallerVoice::new(caller, Arc::downgrade(&self.callers))
+    }
+
+    pub fn stats(&self) -> VoiceSinkStats {
+        let Played { device, blocks, xruns, reopened } = lock(&self.stats).clone();
+        let callers = self.callers.all().iter().map(|caller| caller.stats()).collect();
+        VoiceSinkStats { device, blocks, xruns, reopened, callers }
+    }
+}
+
+/// Everybody in the mix.
+#[derive(Default)]
+pub(super) struct Callers(Mutex<Vec<Arc<Caller>>>);
+
+impl Callers {
+    fn add(&self, caller: &Arc<Caller>) -> bool {
+        let mut callers = lock(&self.0);
+        if callers.len() >= CALLERS_MAX {
+            return false;
+        }
+        callers.push(caller.clone());
+        true
+    }
+
+    pub(super) fn remove(&self, caller: &Arc<Caller>) {
+        lock(&self.0).retain(|other| !Arc::ptr_eq(other, caller));
+    }
+
+    fn all(&self) -> Vec<Arc<Caller>> {
+        lock(&self.0).clone()
+    }
+}
+
+#[derive(Clone, Default)]
+struct Played {
+    device: Option<String>,
+    blocks: u64,
+    xruns: u64,
+    reopened: u64,
+}
+
+struct Playback {
+    open: OpenSpeaker,
+    callers: Arc<Callers>,
+    stats: Arc<Mutex<Played>>,
+    opened: bool,
+}
+
+impl Playback {
+    fn turn(&mut self, stop: &Stop) -> Result<(), AudioError> {
+        lock(&self.stats).device = None;
+        let mut speaker = (self.open)()?;
+        let device = speaker.describe();
+        log::info!(speaker = device.as_str(); "speaker opened");
+        let xruns_before = {
+            let mut stats = lock(&self.stats);
+            stats.device = Some(device);
+            stats.reopened += u64::from(self.opened);
+            stats.xruns
+        };
+        self.opened = true;
+        self.callers.all().iter().for_each(|caller| caller.reset());
+        let mut mixer = Mixer::<BLOCK>::default();
+        while !stop.requested() {
+            let now = Instant::now();
+            for caller in self.callers.all() {
+                if let Some(voice) = caller.next_block(now) {
+                    mixer.add(&voice);
+                }
+            }
+            let written = speaker.write(&mixer.take());
+            let mut stats = lock(&self.stats);
+            stats.xruns = xruns_before + speaker.xruns();
+            if let Err(error) = written {
+                stats.device = None;
+                return Err(error);
+            }
+            stats.blocks += 1;
+        }
+        Ok(())
+    }
+}
