@@ -1,0 +1,106 @@
+//! docs/config.md and docs/callbox.example.toml against the one list of keys: nothing missing, nothing else, and the
+//! defaults they state are the real ones.
+
+use std::collections::BTreeSet;
+
+use callbox::config::Config;
+use callbox::config::keys::{ICE_SERVER_KEYS, KEYS, Kind, Preset};
+
+const EXAMPLE: &str = include_str!("../docs/callbox.example.toml");
+const DOCUMENT: &str = include_str!("../docs/config.md");
+
+fn kind(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Text => "text",
+        Kind::Integer => "integer",
+        Kind::Boolean => "boolean",
+        Kind::List => "list",
+    }
+}
+
+/// The example with every setting switched on: "#key = value" and "#[[section]]" are settings, "# ..." is prose.
+fn everything() -> String {
+    let setting =
+        |line: &str| line.strip_prefix('#').filter(|rest| rest.starts_with(|c: char| c != ' ')).map(str::to_owned);
+    EXAMPLE.lines().map(|line| setting(line).unwrap_or(line.to_owned()) + "\n").collect()
+}
+
+/// Paths of all values, with each as TOML writes it.
+fn leaves(prefix: &str, value: &toml::Value, found: &mut Vec<(String, String)>) {
+    match value {
+        toml::Value::Table(table) => {
+            for (name, value) in table {
+                leaves(&format!("{prefix}{}{name}", if prefix.is_empty() { "" } else { "." }), value, found);
+            }
+        }
+        toml::Value::Array(items) if items.iter().any(toml::Value::is_table) => {
+            found.push((prefix.to_owned(), "[]".to_owned()));
+            items.iter().for_each(|item| leaves(prefix, item, found));
+        }
+        other => found.push((prefix.to_owned(), other.to_string())),
+    }
+}
+
+#[test]
+fn the_example_as_it_is_changes_nothing() {
+    assert_eq!(Config::from_toml(EXAMPLE).unwrap(), Config::from_toml("").unwrap());
+}
+
+#[test]
+fn the_example_has_every_key_and_the_real_defaults() {
+    let mut found = Vec::new();
+    leaves("", &toml::from_str(&everything()).unwrap(), &mut found);
+    let named: BTreeSet<&str> = found.iter().map(|(path, _)| path.as_str()).collect();
+    let known: BTreeSet<&str> = KEYS.iter().chain(ICE_SERVER_KEYS).map(|key| key.path).collect();
+    assert_eq!(named, known);
+    for key in KEYS {
+        if let Preset::Value(default) = key.default {
+            let stated = found.iter().find(|(path, _)| path == key.path).map(|(_, value)| value.as_str());
+            assert_eq!(stated, Some(default), "{}", key.path);
+        }
+    }
+    // What cannot be a constant is stated for root, on loopback.
+    let config = Config::from_toml("").unwrap();
+    for (path, default) in [
+        ("server.tls.mode", "off".to_owned()),
+        ("control.socket", config.control.socket.display().to_string()),
+        ("state.dir", config.state.dir.display().to_string()),
+    ] {
+        assert!(found.contains(&(path.to_owned(), format!("\"{default}\""))), "{path}");
+    }
+}
+
+#[test]
+fn each_value_in_the_example_is_possible() {
+    // Files of the example do not exist here, and some settings exclude each other; nothing else may be wrong.
+    let errors = Config::from_toml(&everything()).unwrap_err();
+    for problem in errors.problems() {
+        let message = problem.to_string();
+        assert!(
+            ["cannot be read", "one of the two must go", "is for [server.tls] mode"]
+                .iter()
+                .any(|m| message.contains(m)),
+            "{message}"
+        );
+    }
+}
+
+#[test]
+fn the_document_has_every_key() {
+    let cell = |text: &str| text.replace('|', "\\|");
+    let mut rows: Vec<String> = Vec::new();
+    for key in KEYS {
+        let default = match key.default {
+            Preset::Value(value) => format!("`{value}`"),
+            Preset::Computed(words) => words.to_owned(),
+            Preset::Unset => "not set".to_owned(),
+        };
+        let allowed = cell(key.allowed);
+        rows.push(format!("| `{}` | {} | {allowed} | {default} | `{}` |", key.path, kind(key.kind), key.variable()));
+    }
+    for key in ICE_SERVER_KEYS {
+        rows.push(format!("| `{}` | {} | {} |", key.name(), kind(key.kind), cell(key.allowed)));
+    }
+    let written: Vec<&str> = DOCUMENT.lines().filter(|line| line.starts_with("| `")).collect();
+    assert_eq!(written, rows, "docs/config.md should have these rows:\n{}", rows.join("\n"));
+}
