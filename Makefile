@@ -1,0 +1,63 @@
+# `make` says what there is. Everything works from a fresh clone: scripts/setup installs the system packages that are
+# missing and is silent where none is.
+
+CARGO_TARGET_DIR ?= target
+CHROMIUM_BIN ?= $(firstword $(wildcard /usr/bin/chromium /snap/bin/chromium /usr/bin/chromium-browser))
+BROWSER := tests/browser
+export CHROMIUM_BIN
+
+.DEFAULT_GOAL := help
+.PHONY: help run build test test-rust test-browser test-hardware bench fmt lint doc
+
+help:
+	@echo 'make run            build and start device and server together; open the address it prints'
+	@echo '                    CONFIG=FILE takes another configuration than /etc/callbox/callbox.toml'
+	@echo 'make build          target/release/callbox'
+	@echo 'make test           all tests, in Chromium too (make test-rust, make test-browser: one half)'
+	@echo 'make test-hardware  the same call on a virtual machine with camera and sound card; takes minutes'
+	@echo 'make bench          how fast it is'
+	@echo 'make fmt            format the source'
+	@echo 'make lint           formatting and clippy, warnings are errors'
+	@echo 'make doc            the library'"'"'s documentation'
+
+run: build
+	@exec $(CARGO_TARGET_DIR)/release/callbox run $(if $(CONFIG),--config '$(CONFIG)')
+
+build:
+	@scripts/setup build
+	cargo build --release --locked
+
+test: test-rust test-browser
+
+test-rust:
+	@scripts/setup test
+	cargo test --locked
+
+# The binary under test is the one that `cargo test` built.
+test-browser:
+	@scripts/setup test
+	cargo build --locked
+	npm run --silent --prefix $(BROWSER) check
+	npm test --silent --prefix $(BROWSER)
+
+test-hardware: build
+	tests/hardware/run.sh
+
+bench:
+	@scripts/setup test
+	cargo bench --locked
+	cargo build --release --locked
+	CALLBOX_BIN=$(abspath $(CARGO_TARGET_DIR))/release/callbox npm run --silent --if-present --prefix $(BROWSER) bench
+
+fmt:
+	cargo fmt
+
+lint:
+	@scripts/setup build
+	cargo fmt --check
+	cargo clippy --locked --all-targets -- -D warnings
+	cargo clippy --locked --no-default-features --features server -- -D warnings
+
+doc:
+	@scripts/setup build
+	RUSTDOCFLAGS='-D warnings' cargo doc --locked --no-deps
