@@ -31,6 +31,10 @@ pub const MAX_CANDIDATE_BYTES: usize = 1024;
 pub const MESSAGE_BURST: u32 = 200;
 /// Messages a second a client may send on average.
 pub const MESSAGE_RATE: u32 = 50;
+/// Messages a client may go on to send in spite of `rateLimited` before [`close::POLICY`].
+pub const MAX_RATE_LIMITED: u32 = 3 * MESSAGE_BURST;
+/// Malformed messages (`badMessage`, `badField`) a connection may send before [`close::POLICY`].
+pub const MAX_MALFORMED: u32 = 50;
 /// The server pings a silent connection after this long and cuts it when the same time passes again without a sign.
 pub const KEEPALIVE: Duration = Duration::from_secs(15);
 /// How long an unanswered call rings.
@@ -44,6 +48,8 @@ pub const CLAIM_TIMEOUT: Duration = Duration::from_secs(2);
 pub mod close {
     /// The server is shutting down: reconnect with backoff.
     pub const GOING_AWAY: u16 = 1001;
+    /// The frames break RFC 6455.
+    pub const PROTOCOL: u16 = 1002;
     /// Only text frames are understood.
     pub const UNSUPPORTED: u16 = 1003;
     /// The text was not UTF-8.
