@@ -26,3 +26,5 @@ pub mod logic;
 pub mod media;
 #[cfg(feature = "device")]
 pub mod net;
+#[cfg(feature = "server")]
+pub mod server;

@@ -11,3 +11,4 @@ pub mod jitter;
 pub mod mix;
 pub mod stretch;
 pub mod unit;
+pub mod hub;

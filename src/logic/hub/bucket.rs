@@ -1,0 +1,90 @@
+//! A token bucket a connection, so that nobody's flood costs the others.
+
+use std::time::{Duration, Instant};
+
+use crate::protocol::{MAX_RATE_LIMITED, MESSAGE_BURST, MESSAGE_RATE};
+
+pub(super) struct Bucket {
+    tokens: u32,
+    /// When `tokens` was right.
+    counted: Instant,
+    /// Messages refused since the bucket was last full.
+    refused: u32,
+}
+
+pub(super) enum Verdict {
+    Accept,
+    Refuse,
+    /// More than [`MAX_RATE_LIMITED`] messages were refused.
+    Abuse,
+}
+
+impl Bucket {
+    pub(super) fn new(now: Instant) -> Bucket {
+        Bucket { tokens: MESSAGE_BURST, counted: now, refused: 0 }
+    }
+
+    pub(super) fn take(&mut self, now: Instant) -> Verdict {
+        self.refill(now);
+        if let Some(left) = self.tokens.checked_sub(1) {
+            self.tokens = left;
+            return Verdict::Accept;
+        }
+        self.refused += 1;
+        match self.refused > MAX_RATE_LIMITED {
+            true => Verdict::Abuse,
+            false => Verdict::Refuse,
+        }
+    }
+
+    fn refill(&mut self, now: Instant) {
+        const TOKEN: Duration = Duration::from_nanos(1_000_000_000 / MESSAGE_RATE as u64);
+        let fresh = now.saturating_duration_since(self.counted).as_nanos() / TOKEN.as_nanos();
+        let fresh = u32::try_from(fresh).unwrap_or(u32::MAX);
+        if fresh >= MESSAGE_BURST - self.tokens {
+            *self = Bucket { tokens: MESSAGE_BURST, counted: now, refused: 0 };
+        } else {
+            self.tokens += fresh;
+            self.counted += TOKEN * fresh;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn accepted(bucket: &mut Bucket, tries: u32, now: Instant) -> u32 {
+        (0..tries).filter(|_| matches!(bucket.take(now), Verdict::Accept)).count() as u32
+    }
+
+    #[test]
+    fn a_burst_then_the_rate() {
+        let start = Instant::now();
+        let mut bucket = Bucket::new(start);
+        assert_eq!(accepted(&mut bucket, MESSAGE_BURST + 20, start), MESSAGE_BURST);
+        // Asked often or seldom, a second brings the same.
+        let mut got = 0;
+        for millis in (7..=1000).step_by(7) {
+            got += accepted(&mut bucket, 1, start + Duration::from_millis(millis));
+        }
+        assert!((MESSAGE_RATE - 1..=MESSAGE_RATE).contains(&got), "{got}");
+        assert_eq!(accepted(&mut bucket, MESSAGE_BURST * 2, start + Duration::from_secs(3600)), MESSAGE_BURST);
+    }
+
+    #[test]
+    fn going_on_is_abuse_and_patience_forgives() {
+        let start = Instant::now();
+        let mut bucket = Bucket::new(start);
+        accepted(&mut bucket, MESSAGE_BURST + MAX_RATE_LIMITED, start);
+        assert!(matches!(bucket.take(start), Verdict::Abuse));
+        let later = start + Duration::from_secs(60);
+        accepted(&mut bucket, MESSAGE_BURST + MAX_RATE_LIMITED, later);
+        assert!(matches!(bucket.take(later), Verdict::Abuse));
+        let mut bucket = Bucket::new(start);
+        accepted(&mut bucket, MESSAGE_BURST + MAX_RATE_LIMITED, start);
+        assert!(matches!(bucket.take(later), Verdict::Accept));
+        assert_eq!(accepted(&mut bucket, MESSAGE_BURST, later), MESSAGE_BURST - 1);
+        assert!(matches!(bucket.take(later), Verdict::Refuse));
+    }
+}

@@ -1,0 +1,142 @@
+//! Accepts connections and serves HTTP/1.1 on them, each in a task of its own.
+
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use axum::Router;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, mpsc, watch};
+
+/// HTTP connections at a time, not counting WebSockets. Further ones wait in the kernel's queue.
+const MAX_HTTP: usize = 4096;
+/// A client that has not sent its request's head after this long is cut.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a closed connection still takes what the client had under way.
+const LINGER: Duration = Duration::from_secs(1);
+
+/// The server's tasks: told to stop together, and counted by the sender each holds.
+#[derive(Clone)]
+pub struct Tasks {
+    stopped: watch::Receiver<()>,
+    over: mpsc::Sender<()>,
+}
+
+impl Tasks {
+    pub fn new(stopped: watch::Receiver<()>, over: mpsc::Sender<()>) -> Tasks {
+        Tasks { stopped, over }
+    }
+
+    pub fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let over = self.over.clone();
+        tokio::spawn(async move {
+            task.await;
+            drop(over);
+        });
+    }
+
+    /// Waits until the server is told to end.
+    pub async fn stopped(&self) {
+        let _ = self.stopped.clone().changed().await;
+    }
+}
+
+/// Serves until the tasks are told to stop.
+pub async fn serve(listener: TcpListener, site: Router, tasks: Tasks) {
+    let places = std::sync::Arc::new(Semaphore::new(MAX_HTTP));
+    loop {
+        let accepted = tokio::select! {
+            accepted = async {
+                let place = places.clone().acquire_owned().await;
+                (place, listener.accept().await)
+            } => accepted,
+            () = tasks.stopped() => return,
+        };
+        match accepted {
+            (Ok(place), Ok((stream, _))) => {
+                let (site, connection_tasks) = (site.clone(), tasks.clone());
+                tasks.spawn(async move {
+                    tokio::select! {
+                        () = serve_http(Lingering::new(stream), site) => {}
+                        () = connection_tasks.stopped() => {}
+                    }
+                    drop(place);
+                });
+            }
+            (_, Err(error)) => {
+                log::warn!(error:%; "cannot accept a connection");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+            (Err(_), _) => return,
+        }
+    }
+}
+
+async fn serve_http<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(stream: S, site: Router) {
+    let result = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIMEOUT)
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(site))
+        .with_upgrades()
+        .await;
+    if let Err(error) = result {
+        log::debug!(error:%; "HTTP connection ended");
+    }
+}
+
+/// A connection that, once dropped, still takes what the client had under way: the kernel answers unread data with a
+/// reset, which would destroy a close frame or a response before the client has seen it.
+struct Lingering(Option<TcpStream>);
+
+impl Lingering {
+    fn new(stream: TcpStream) -> Lingering {
+        // Small messages both ways: waiting to fill a segment helps nobody.
+        let _ = stream.set_nodelay(true);
+        Lingering(Some(stream))
+    }
+
+    fn stream(&mut self) -> io::Result<Pin<&mut TcpStream>> {
+        self.0.as_mut().map(Pin::new).ok_or_else(|| io::ErrorKind::NotConnected.into())
+    }
+}
+
+impl Drop for Lingering {
+    fn drop(&mut self) {
+        let (Some(mut stream), Ok(runtime)) = (self.0.take(), tokio::runtime::Handle::try_current()) else { return };
+        runtime.spawn(async move {
+            let drain = async {
+                stream.shutdown().await?;
+                let mut waste = [0; 4096];
+                while stream.read(&mut waste).await? > 0 {}
+                io::Result::Ok(())
+            };
+            let _ = tokio::time::timeout(LINGER, drain).await;
+        });
+    }
+}
+
+impl AsyncRead for Lingering {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        self.stream()?.poll_read(cx, buffer)
+    }
+}
+
+impl AsyncWrite for Lingering {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
+        self.stream()?.poll_write(cx, data)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.stream()?.poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.stream()?.poll_shutdown(cx)
+    }
+}

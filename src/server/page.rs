@@ -1,0 +1,129 @@
+//! The HTTP side: the call page's files out of the binary, the WebSocket at `/` and `/ws`, a health check.
+
+use axum::Router;
+use axum::extract::State;
+use axum::extract::ws::WebSocketUpgrade;
+use axum::extract::ws::rejection::WebSocketUpgradeRejection;
+use axum::http::header::{self, HeaderName};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use rust_embed::RustEmbed;
+
+use super::socket::{self, Doors};
+
+/// `web/` as it was at build time (in debug builds: as it is now).
+#[derive(RustEmbed)]
+#[folder = "web/"]
+struct Files;
+
+/// Plain ES modules, the camera, the microphone and a WebSocket; nothing from elsewhere, nothing inline, no frames.
+/// `ws:` and `wss:` beside 'self': not every browser counts them to it.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; \
+    media-src 'self' blob: mediastream:; connect-src 'self' ws: wss:; font-src 'self'; manifest-src 'self'; \
+    worker-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
+
+const HEADERS: [(HeaderName, &str); 5] = [
+    (header::CONTENT_SECURITY_POLICY, POLICY),
+    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (header::REFERRER_POLICY, "no-referrer"),
+    (HeaderName::from_static("permissions-policy"), "camera=(self), microphone=(self), geolocation=()"),
+    (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
+];
+
+/// Whether the request opens a WebSocket.
+type Socket = Result<WebSocketUpgrade, WebSocketUpgradeRejection>;
+
+pub fn router(doors: Doors) -> Router {
+    Router::new()
+        .route("/", get(root))
+        .route("/ws", get(web_socket))
+        .route("/healthz", get(async || "ok\n"))
+        .fallback_service(get(file))
+        .layer(axum::middleware::map_response(with_headers))
+        .with_state(doors)
+}
+
+async fn root(State(doors): State<Doors>, headers: HeaderMap, socket: Socket) -> Response {
+    match socket {
+        Ok(upgrade) => open(upgrade, doors, &headers),
+        Err(_) => serve("index.html", &headers),
+    }
+}
+
+async fn web_socket(State(doors): State<Doors>, headers: HeaderMap, socket: Socket) -> Response {
+    match socket {
+        Ok(upgrade) => open(upgrade, doors, &headers),
+        Err(_) => (StatusCode::UPGRADE_REQUIRED, [(header::UPGRADE, "websocket")], "this address speaks WebSocket\n")
+            .into_response(),
+    }
+}
+
+fn open(upgrade: WebSocketUpgrade, doors: Doors, headers: &HeaderMap) -> Response {
+    match same_origin(headers) {
+        true => socket::upgrade(upgrade, doors),
+        false => (StatusCode::FORBIDDEN, "pages of other sites may not connect\n").into_response(),
+    }
+}
+
+/// A page of any site may open a WebSocket to us from a visitor's browser, which says so in `Origin`. Programs other
+/// than browsers send none.
+fn same_origin(headers: &HeaderMap) -> bool {
+    let Some(origin) = headers.get(header::ORIGIN) else { return true };
+    let (Ok(origin), Some(Ok(host))) = (origin.to_str(), headers.get(header::HOST).map(HeaderValue::to_str)) else {
+        return false;
+    };
+    let (origin, default_port) = match origin.split_once("://") {
+        Some(("https", rest)) => (rest, ":443"),
+        Some(("http", rest)) => (rest, ":80"),
+        Some(_) | None => return false,
+    };
+    let bare = |authority: &str| authority.strip_suffix(default_port).unwrap_or(authority).to_ascii_lowercase();
+    bare(origin) == bare(host)
+}
+
+async fn file(uri: Uri, headers: HeaderMap) -> Response {
+    serve(uri.path().trim_start_matches('/'), &headers)
+}
+
+/// Names are looked up in a fixed table; what is not in it, `..` for one, does not exist.
+fn serve(path: &str, headers: &HeaderMap) -> Response {
+    let found = content_type(path).and_then(|kind| Some((kind, Files::get(path)?)));
+    let Some((kind, file)) = found else {
+        return (StatusCode::NOT_FOUND, "there is nothing at this address\n").into_response();
+    };
+    let hash: String = file.metadata.sha256_hash().iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+    let tag = format!("\"{hash}\"");
+    let cache = [(header::CACHE_CONTROL, "no-cache".to_owned()), (header::ETAG, tag.clone())];
+    let known = headers.get(header::IF_NONE_MATCH).and_then(|value| value.to_str().ok());
+    if known.is_some_and(|known| known.split(',').any(|known| known.trim().trim_start_matches("W/") == tag)) {
+        return (StatusCode::NOT_MODIFIED, cache).into_response();
+    }
+    (cache, [(header::CONTENT_TYPE, kind)], file.data.into_owned()).into_response()
+}
+
+/// What the page may consist of; other files in `web/` are not served.
+fn content_type(path: &str) -> Option<&'static str> {
+    let (_, extension) = path.rsplit_once('.')?;
+    Some(match extension {
+        "html" => "text/html; charset=utf-8",
+        "js" => "text/javascript; charset=utf-8",
+        "css" => "text/css; charset=utf-8",
+        "svg" => "image/svg+xml",
+        "png" => "image/png",
+        "ico" => "image/x-icon",
+        "webmanifest" => "application/manifest+json",
+        "woff2" => "font/woff2",
+        "mp3" => "audio/mpeg",
+        "ogg" => "audio/ogg",
+        "wav" => "audio/wav",
+        _ => return None,
+    })
+}
+
+async fn with_headers(mut response: Response) -> Response {
+    for (name, value) in HEADERS {
+        response.headers_mut().entry(name).or_insert(HeaderValue::from_static(value));
+    }
+    response
+}

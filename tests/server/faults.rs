@@ -1,0 +1,245 @@
+//! Bad input and bad clients: each gets its defined answer and disturbs nobody else.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use callbox::protocol::{MAX_MALFORMED, MAX_MESSAGE_BYTES, MAX_RATE_LIMITED, MESSAGE_BURST, close};
+use callbox::server::{Server, ServerError};
+use futures_util::{SinkExt, StreamExt};
+use serde_json::json;
+use tokio::io::AsyncWriteExt;
+use tokio_tungstenite::tungstenite::Message;
+
+use crate::client::{Client, PATIENCE, settings, start};
+
+async fn pair(address: SocketAddr) -> (Client, Client) {
+    let mut anna = Client::join(address, "anna").await;
+    let bert = Client::join(address, "bert").await;
+    anna.hear("presence").await;
+    (anna, bert)
+}
+
+#[tokio::test]
+async fn malformed_messages_are_answered_and_the_connection_stays() {
+    let server = start().await;
+    let (mut anna, mut bert) = pair(server.local_addr()).await;
+    let long = "x".repeat(65);
+    let deep = "[".repeat(10_000);
+    for (text, code) in [
+        ("", "badMessage"),
+        ("{", "badMessage"),
+        ("null", "badMessage"),
+        ("[]", "badMessage"),
+        (deep.as_str(), "badMessage"),
+        (r#"{"type": ["offer"]}"#, "badMessage"),
+        (r#"{"type": "dance"}"#, "unknownType"),
+        (r#"{"type": "joined", "userId": "x", "version": 1, "peers": [], "iceServers": []}"#, "unknownType"),
+        (r#"{"type": "offer"}"#, "badField"),
+        (r#"{"type": "offer", "targetId": 7, "offer": {"type": "offer", "sdp": ""}}"#, "badField"),
+        (r#"{"type": "offer", "targetId": "bert", "offer": "v=0"}"#, "badField"),
+        (r#"{"type": "offer", "targetId": "bert", "offer": {"type": "offer", "sdp": 7}}"#, "badField"),
+        (
+            r#"{"type": "candidate", "targetId": "bert", "candidate": {"candidate": "x", "sdpMLineIndex": -1}}"#,
+            "badField",
+        ),
+        (r#"{"type": "ringing", "targetId": "anna"}"#, "badField"),
+        (r#"{"type": "join", "userId": "somebody else"}"#, "alreadyJoined"),
+        (&format!(r#"{{"type": "leave", "targetId": "{long}"}}"#), "badField"),
+    ] {
+        anna.say_text(text).await;
+        let answer = anna.next().await;
+        assert!(answer["type"] == "error" && answer["code"] == code, "{text}: {answer}");
+    }
+    anna.is_well().await;
+    bert.is_well().await;
+}
+
+#[tokio::test]
+async fn an_unknown_target_is_named() {
+    let server = start().await;
+    let mut anna = Client::join(server.local_addr(), "anna").await;
+    anna.say(json!({"type": "candidate", "targetId": "ghost", "candidate": null, "callId": "c7"})).await;
+    let error = anna.next().await;
+    assert_eq!(error["code"], "unknownTarget");
+    assert_eq!(
+        (&error["targetId"], &error["inReplyTo"], &error["callId"]),
+        (&json!("ghost"), &json!("candidate"), &json!("c7"))
+    );
+}
+
+#[tokio::test]
+async fn a_stranger_can_only_join() {
+    let server = start().await;
+    let mut bert = Client::join(server.local_addr(), "bert").await;
+    let mut stranger = Client::connect(server.local_addr()).await;
+    stranger.say(json!({"type": "leave", "userId": "bert", "targetId": "bert"})).await;
+    assert_eq!(stranger.next().await["code"], "notJoined");
+    bert.is_well().await;
+}
+
+#[tokio::test]
+async fn what_is_no_short_text_frame_closes_the_connection() {
+    let server = start().await;
+    let (mut anna, mut bert) = pair(server.local_addr()).await;
+    let long = format!(r#"{{"type":"leave","targetId":"bert","x":"{}"}}"#, "x".repeat(65 * 1024));
+    for (message, code) in [
+        (Message::Binary(vec![0; 10].into()), close::UNSUPPORTED),
+        (Message::text(long), close::TOO_BIG),
+        (Message::text("x".repeat(2 * 1024 * 1024)), close::TOO_BIG),
+    ] {
+        let mut client = Client::connect(server.local_addr()).await;
+        // The server may close before it has all.
+        let _ = client.socket.send(message).await;
+        assert_eq!(client.close_code().await, code);
+    }
+    anna.is_well().await;
+    bert.is_well().await;
+}
+
+#[tokio::test]
+async fn the_longest_message_passes() {
+    let server = start().await;
+    let (mut anna, mut bert) = pair(server.local_addr()).await;
+    let frame =
+        |n: usize| json!({"type": "leave", "targetId": "bert", "userId": "anna", "x": "x".repeat(n)}).to_string();
+    let room = MAX_MESSAGE_BYTES - frame(0).len();
+    anna.say_text(&frame(room)).await;
+    assert_eq!(bert.next().await["x"].as_str().unwrap().len(), room);
+    // As long, but without the sender's ID, which the server adds.
+    let text = json!({"type": "leave", "targetId": "bert", "x": "x".repeat(room + 10)}).to_string();
+    assert!(text.len() <= MAX_MESSAGE_BYTES);
+    anna.say_text(&text).await;
+    assert_eq!(anna.next().await["code"], "badField");
+    bert.is_well().await;
+}
+
+#[tokio::test]
+async fn broken_frames_close_with_their_codes() {
+    let server = start().await;
+    for (bytes, code) in [
+        // Text frame, masked with zeroes, whose payload is no UTF-8.
+        ([0x81, 0x82, 0, 0, 0, 0, 0xc3, 0x28].as_slice(), close::INVALID),
+        // Not masked.
+        ([0x81, 0x02, b'h', b'i'].as_slice(), close::PROTOCOL),
+        // A frame header that announces 2^62 bytes.
+        ([0x81, 0xff, 0x40, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0].as_slice(), close::TOO_BIG),
+    ] {
+        let mut client = Client::connect(server.local_addr()).await;
+        client.socket.get_mut().write_all(bytes).await.unwrap();
+        assert_eq!(client.close_code().await, code, "{bytes:x?}");
+    }
+}
+
+#[tokio::test]
+async fn malformed_messages_without_end_close_the_connection() {
+    let server = start().await;
+    let mut anna = Client::join(server.local_addr(), "anna").await;
+    for _ in 0..=MAX_MALFORMED {
+        anna.say_text("{").await;
+    }
+    assert_eq!(anna.close_code().await, close::POLICY);
+}
+
+#[tokio::test]
+async fn a_flood_is_dropped_and_then_cut() {
+    let server = start().await;
+    let (mut anna, mut bert) = pair(server.local_addr()).await;
+    let (mut sink, mut stream) = anna.socket.split();
+    let flood = tokio::spawn(async move {
+        let text = json!({"type": "ringing", "targetId": "bert"}).to_string();
+        // Far more than is let through while it is being sent.
+        for _ in 0..20 * (MESSAGE_BURST + MAX_RATE_LIMITED) {
+            if sink.send(Message::text(text.as_str())).await.is_err() {
+                break;
+            }
+        }
+    });
+    let mut limited = false;
+    let code = tokio::time::timeout(PATIENCE, async {
+        loop {
+            match stream.next().await {
+                Some(Ok(Message::Text(text))) => limited |= text.as_str().contains("rateLimited"),
+                Some(Ok(Message::Close(Some(frame)))) => return u16::from(frame.code),
+                Some(Ok(_)) => {}
+                other => panic!("{other:?}"),
+            }
+        }
+    });
+    assert_eq!(code.await.unwrap(), close::POLICY);
+    assert!(limited);
+    flood.abort();
+    let mut rings = 0;
+    let offline = loop {
+        let message = bert.next().await;
+        match message["type"].as_str() {
+            Some("ringing") => rings += 1,
+            _ => break message,
+        }
+    };
+    assert_eq!(offline["online"], false);
+    assert!(rings >= MESSAGE_BURST && rings < 2 * MESSAGE_BURST, "{rings}");
+    bert.is_well().await;
+}
+
+#[tokio::test]
+async fn a_full_server_says_so() {
+    let mut settings = settings();
+    settings.max_connections = 2;
+    let server = Server::start(settings).await.unwrap();
+    let (mut anna, bert) = pair(server.local_addr()).await;
+    let mut third = Client::connect(server.local_addr()).await;
+    assert_eq!(third.next().await["code"], "serverFull");
+    assert_eq!(third.close_code().await, close::TRY_LATER);
+    anna.is_well().await;
+    bert.close().await;
+    anna.hear("presence").await;
+    Client::join(server.local_addr(), "third").await;
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_read_is_cut_and_the_others_go_on() {
+    let server = start().await;
+    let address = server.local_addr();
+    let slow = Client::join(address, "slow").await;
+    let mut watcher = Client::join(address, "watcher").await;
+    // Several senders, as each is limited in its rate; about 190 messages of 60 kB are far beyond what the kernel buffers.
+    let mut senders = tokio::task::JoinSet::new();
+    for n in 0..3 {
+        senders.spawn(async move {
+            let mut sender = Client::join(address, &format!("sender {n}")).await;
+            let message = json!({"type": "ringing", "targetId": "slow", "x": "x".repeat(60_000)});
+            for _ in 0..190 {
+                sender.say(message.clone()).await;
+            }
+            sender
+        });
+    }
+    let gone = tokio::time::timeout(Duration::from_secs(30), async {
+        loop {
+            let message = watcher.hear("presence").await;
+            if message["peer"]["userId"] == "slow" && message["online"] == false {
+                return;
+            }
+        }
+    });
+    gone.await.expect("the slow client goes off line");
+    let mut senders = senders.join_all().await;
+    let (first, second) = senders.split_at_mut(1);
+    let (first, second) = (&mut first[0], &mut second[0]);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let _ = second;
+    first.say(json!({"type": "ringing", "targetId": "watcher"})).await;
+    watcher.hear("ringing").await;
+    drop(slow);
+}
+
+#[tokio::test]
+async fn a_taken_port_is_explained() {
+    let server = start().await;
+    let mut settings = settings();
+    settings.listen = server.local_addr();
+    let error = Server::start(settings).await.err().unwrap();
+    assert!(matches!(error, ServerError::InUse { .. }));
+    let text = error.to_string();
+    assert!(text.contains(&server.local_addr().to_string()) && text.contains("[server] listen"), "{text}");
+}

@@ -1,0 +1,80 @@
+//! Plain HTTP: the page's files, their headers, and who may open a WebSocket.
+
+use std::net::SocketAddr;
+
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use crate::client::{PATIENCE, start};
+
+/// One request; the whole response as text.
+pub async fn exchange(mut stream: impl AsyncRead + AsyncWrite + Unpin, request: &str) -> String {
+    let mut response = Vec::new();
+    let exchange = async {
+        stream.write_all(request.as_bytes()).await.unwrap();
+        // A TLS server that just closes is fine here: the responses carry their lengths.
+        let _ = stream.read_to_end(&mut response).await;
+    };
+    tokio::time::timeout(PATIENCE, exchange).await.expect("a response in time");
+    String::from_utf8_lossy(&response).into_owned()
+}
+
+pub async fn get(address: SocketAddr, path: &str, headers: &str) -> String {
+    let stream = TcpStream::connect(address).await.unwrap();
+    let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n{headers}\r\n");
+    exchange(stream, &request).await
+}
+
+#[tokio::test]
+async fn the_page_comes_with_strict_headers_and_a_tag() {
+    let server = start().await;
+    let response = get(server.local_addr(), "/", "").await;
+    assert!(response.starts_with("HTTP/1.1 200 "), "{response}");
+    for header in [
+        "content-type: text/html; charset=utf-8\r\n",
+        "cache-control: no-cache\r\n",
+        "x-content-type-options: nosniff\r\n",
+        "content-security-policy: default-src 'none'; script-src 'self'",
+        "permissions-policy: camera=(self), microphone=(self)",
+    ] {
+        assert!(response.contains(header), "{header} is missing in {response}");
+    }
+    let tag = response.lines().find_map(|line| line.strip_prefix("etag: ")).unwrap().to_owned();
+    let again = get(server.local_addr(), "/index.html", &format!("If-None-Match: {tag}\r\n")).await;
+    assert!(again.starts_with("HTTP/1.1 304 "), "{again}");
+}
+
+#[tokio::test]
+async fn what_is_not_there_is_not_found() {
+    let server = start().await;
+    for path in
+        ["/nothing", "/../Cargo.toml", "/..%2fCargo.toml", "//etc/passwd", "/%00", "/index.html/x", "/src/main.rs"]
+    {
+        let response = get(server.local_addr(), path, "").await;
+        assert!(response.starts_with("HTTP/1.1 404 ") || response.starts_with("HTTP/1.1 400 "), "{path}: {response}");
+    }
+    assert!(get(server.local_addr(), "/healthz", "").await.ends_with("ok\n"));
+    assert!(get(server.local_addr(), "/ws", "").await.starts_with("HTTP/1.1 426 "));
+}
+
+#[tokio::test]
+async fn only_our_own_page_and_programs_may_connect() {
+    let server = start().await;
+    let address = server.local_addr();
+    let upgrade = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+    for (origin, status) in [
+        (format!("http://{address}"), "101"),
+        ("http://evil.example".to_owned(), "403"),
+        (format!("http://{}", address.ip()), "403"),
+        ("null".to_owned(), "403"),
+    ] {
+        for path in ["/", "/ws"] {
+            let mut stream = TcpStream::connect(address).await.unwrap();
+            let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\n{upgrade}Origin: {origin}\r\n\r\n");
+            stream.write_all(request.as_bytes()).await.unwrap();
+            let mut head = [0; 12];
+            tokio::time::timeout(PATIENCE, stream.read_exact(&mut head)).await.unwrap().unwrap();
+            assert_eq!(String::from_utf8_lossy(&head), format!("HTTP/1.1 {status}"), "{origin}{path}");
+        }
+    }
+}
