@@ -143,7 +143,7 @@ async fn malformed_messages_without_end_close_the_connection() {
 #[tokio::test]
 async fn a_flood_is_dropped_and_then_cut() {
     let server = start().await;
-    let (mut anna, mut bert) = pair(server.local_addr()).await;
+    let (anna, mut bert) = pair(server.local_addr()).await;
     let (mut sink, mut stream) = anna.socket.split();
     let flood = tokio::spawn(async move {
         let text = json!({"type": "ringing", "targetId": "bert"}).to_string();
@@ -177,7 +177,8 @@ async fn a_flood_is_dropped_and_then_cut() {
         }
     };
     assert_eq!(offline["online"], false);
-    assert!(rings >= MESSAGE_BURST && rings < 2 * MESSAGE_BURST, "{rings}");
+    // One of the burst was for `join`.
+    assert!((MESSAGE_BURST - 1..2 * MESSAGE_BURST).contains(&rings), "{rings}");
     bert.is_well().await;
 }
 
@@ -224,11 +225,7 @@ async fn a_client_that_does_not_read_is_cut_and_the_others_go_on() {
     });
     gone.await.expect("the slow client goes off line");
     let mut senders = senders.join_all().await;
-    let (first, second) = senders.split_at_mut(1);
-    let (first, second) = (&mut first[0], &mut second[0]);
-    tokio::time::sleep(Duration::from_secs(1)).await;
-    let _ = second;
-    first.say(json!({"type": "ringing", "targetId": "watcher"})).await;
+    senders[0].say(json!({"type": "ringing", "targetId": "watcher"})).await;
     watcher.hear("ringing").await;
     drop(slow);
 }
