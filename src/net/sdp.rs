@@ -206,3 +206,105 @@ fn is_our_h264(body: &[&str], payload: &str) -> bool {
 fn parameter<'a>(fmtp: &'a str, name: &str) -> Option<&'a str> {
     fmtp.split(';').filter_map(|pair| pair.trim().split_once('=')).find(|(key, _)| *key == name).map(|(_, value)| value)
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const CHROMIUM: &str = include_str!("peer/tests/offers/chromium.sdp");
+    const FIREFOX: &str = include_str!("peer/tests/offers/firefox.sdp");
+    const SAFARI: &str = include_str!("peer/tests/offers/safari.sdp");
+
+    #[test]
+    fn takes_what_browsers_offer() {
+        for offer in [CHROMIUM, FIREFOX, SAFARI] {
+            assert_eq!(check(offer), Ok(()));
+            assert_eq!(check(&offer.replace('\n', "\r\n")), Ok(()));
+            let sections = sections(offer);
+            let kinds: Vec<Kind> = sections.iter().map(|section| section.kind).collect();
+            assert!([Kind::Audio, Kind::Video, Kind::Application].starts_with(&kinds), "{kinds:?}");
+            assert!(sections.iter().take(2).all(|section| section.has_our_codec && section.receives));
+        }
+        let video = |offer| sections(offer)[1].clone();
+        assert!(video(CHROMIUM).sends && !video(FIREFOX).sends && !video(SAFARI).sends);
+        assert_eq!(video(SAFARI).mid, "1");
+    }
+
+    #[test]
+    fn tells_sessions_apart() {
+        assert_eq!(session_id(CHROMIUM), Some("5731904462218730145"));
+        assert_eq!(session_id(FIREFOX), Some("7120934466120983312"));
+        for none in ["", "v=0", "o=", "o=-", "o=- ", "a=o=- 1 1"] {
+            assert_eq!(session_id(none), None, "{none}");
+        }
+    }
+
+    #[test]
+    fn refuses_with_the_reason() {
+        let with = |lines: &str| check(&format!("{SAFARI}{lines}\n"));
+        let section = "m=video 9 UDP/TLS/RTP/SAVPF 96\na=mid:9\n";
+        let data = "m=application 9 UDP/DTLS/SCTP webrtc-datachannel\na=mid:8\n";
+        assert_eq!(with(&section.repeat(98)), Err(SdpError::BadLine(276)), "an empty line");
+        assert_eq!(with(section.repeat(98).trim()), Err(SdpError::TooManySections(100)));
+        assert_eq!(with(data.repeat(2).trim()), Err(SdpError::TooManyDataSections));
+        assert_eq!(with("a=rid:1 recv"), Err(SdpError::Simulcast));
+        assert_eq!(with("a=simulcast:send 1;2"), Err(SdpError::Simulcast));
+        assert_eq!(with("a=candidate:x\n".repeat(51).trim()), Err(SdpError::TooManyCandidates));
+        assert_eq!(with("m=text 9 x y"), Err(SdpError::UnknownSection("text".to_owned())));
+        assert_eq!(with("A=b"), Err(SdpError::BadLine(80)));
+        assert_eq!(with(&"a=x\n".repeat(MAX_MESSAGE_BYTES / 4)), Err(SdpError::TooLong(SAFARI.len() + 65_537)));
+        assert_eq!(check(""), Err(SdpError::NotSdp));
+        assert_eq!(check("v=1\n"), Err(SdpError::NotSdp));
+        assert_eq!(check("v=0\no=- 1 1 IN IP4 0.0.0.0\ns=-\nt=0 0\n"), Err(SdpError::NoMedia));
+        for name in ["ice-ufrag", "ice-pwd", "fingerprint"] {
+            let without = SAFARI.replace(&format!("a={name}:"), "a=x:");
+            assert_eq!(check(&without), Err(SdpError::Missing(name)));
+        }
+        assert_eq!(check(&SAFARI.replace("a=mid:1", "a=x")), Err(SdpError::NoMid(1)));
+    }
+
+    #[test]
+    fn reads_directions_and_refusals() {
+        let of = |lines: &str| {
+            let sdp = format!("v=0\na=inactive\nm=audio {lines}\nm=video 9 x\na=sendonly\n");
+            sections(&sdp).first().map(|section| (section.sends, section.receives))
+        };
+        assert_eq!(of("9 x 1"), Some((false, false)), "the session's direction");
+        assert_eq!(of("9 x 1\na=recvonly"), Some((false, true)));
+        assert_eq!(of("0 x 1\na=sendrecv"), Some((false, false)));
+        assert_eq!(of("0 x 1\na=sendrecv\na=bundle-only"), Some((true, true)));
+    }
+
+    #[test]
+    fn knows_our_h264() {
+        let ours = |fmtp: &str| {
+            let sdp = format!("m=video 9 x 96\na=rtpmap:96 H264/90000\na=fmtp:{fmtp}");
+            sections(&sdp)[0].has_our_codec
+        };
+        assert!(ours("96 packetization-mode=1;profile-level-id=42E034"));
+        assert!(ours("96 profile-level-id=42e01f; packetization-mode=1"));
+        for other in ["97 packetization-mode=1;profile-level-id=42e01f", "96 profile-level-id=42e01f", "96", ""] {
+            assert!(!ours(other), "{other}");
+        }
+        assert!(!ours("96 packetization-mode=1;profile-level-id=640c1f"));
+        assert_eq!(profile_level_id("a=1;profile-level-id=42e01f"), Some("42e01f"));
+        assert_eq!(profile_level_id("profile-level-id=42e0"), None);
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_gets_a_verdict(text in r"(v=0\r?\n)?([a-z]=(audio|mid:|rtpmap:|fmtp:|candidate)?[^\n]{0,20}\r?\n|\PC{0,9})*") {
+            let _ = (check(&text), session_id(&text), sections(&text), profile_level_id(&text));
+        }
+
+        #[test]
+        fn whatever_is_inserted_into_an_offer(at in 0_usize..3000, what in r"\PC{0,12}|\r|\n|m=|a=mid:") {
+            let mut offer = SAFARI.to_owned();
+            let at = at.min(offer.len());
+            offer.insert_str(at, &what);
+            let _ = (check(&offer), session_id(&offer), sections(&offer));
+        }
+    }
+}

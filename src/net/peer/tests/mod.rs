@@ -2,6 +2,8 @@
 
 mod browser;
 mod calls;
+mod lifecycle;
+mod offers;
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
