@@ -5,6 +5,7 @@
 
 pub mod fanout;
 pub mod level;
+pub mod pace;
 pub mod backoff;
 pub mod call;
 pub mod jitter;

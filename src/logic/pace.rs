@@ -1,0 +1,139 @@
+//! When the encoder makes key pictures, and which pictures it leaves out for viewers that cannot take the full rate.
+
+use std::time::{Duration, Instant};
+
+/// Between two key pictures, however many viewers ask: each costs as much as several ordinary ones.
+pub const KEY_SPACING: Duration = Duration::from_millis(300);
+
+/// Requests for key pictures, coalesced.
+#[derive(Clone, Debug, Default)]
+pub struct KeyFrames {
+    wanted: bool,
+    sent: Option<Instant>,
+}
+
+impl KeyFrames {
+    /// Somebody needs a key picture.
+    pub fn request(&mut self) {
+        self.wanted = true;
+    }
+
+    /// A key picture was sent, asked for or not.
+    pub fn sent(&mut self, now: Instant) {
+        self.wanted = false;
+        self.sent = Some(now);
+    }
+
+    /// Whether the picture that is encoded now should be a key picture.
+    pub fn due(&self, now: Instant) -> bool {
+        self.wanted && self.earliest(now) <= now
+    }
+
+    /// When to encode the last picture, which came at `arrived`, once more as a key picture; `None` if nobody waits.
+    /// Where the camera's next picture is as good as there, that one is waited for instead: half an `interval` (from
+    /// picture to picture) beyond the time it should come.
+    pub fn repeat_at(&self, now: Instant, arrived: Instant, interval: Duration) -> Option<Instant> {
+        if !self.wanted {
+            return None;
+        }
+        let at = self.earliest(now);
+        Some(if at < arrived + interval * 3 / 4 { at } else { at.max(arrived + interval * 3 / 2) })
+    }
+
+    fn earliest(&self, now: Instant) -> Instant {
+        self.sent.map_or(now, |sent| now.max(sent + KEY_SPACING))
+    }
+}
+
+/// Leaves pictures out evenly to come from the camera's rate to a lower one.
+#[derive(Clone, Debug, Default)]
+pub struct Thinning {
+    due: Option<Instant>,
+}
+
+impl Thinning {
+    /// Whether to encode the picture captured at `captured`, for rates in pictures a second.
+    pub fn keeps(&mut self, captured: Instant, from: f64, to: f64) -> bool {
+        if to >= from * 0.999 || to <= 0.0 {
+            self.due = None;
+            return true;
+        }
+        let step = Duration::from_secs_f64(1.0 / to);
+        let due = self.due.unwrap_or(captured);
+        // Half the camera's interval early is nearer than the picture after it.
+        if captured + Duration::from_secs_f64(0.5 / from) < due {
+            return false;
+        }
+        self.due = Some(if captured > due + step { captured + step } else { due + step });
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const TICK: Duration = Duration::from_millis(33);
+
+    #[test]
+    fn the_first_request_is_served_at_once_from_a_recent_picture() {
+        let start = Instant::now();
+        let mut keys = KeyFrames::default();
+        assert_eq!(keys.repeat_at(start, start, TICK), None);
+        assert!(!keys.due(start));
+        keys.request();
+        let now = start + Duration::from_millis(10);
+        assert!(keys.due(now));
+        assert_eq!(keys.repeat_at(now, start, TICK), Some(now));
+        keys.sent(now);
+        assert!(!keys.due(now + KEY_SPACING * 2));
+    }
+
+    #[test]
+    fn waits_for_a_picture_that_is_about_to_come_but_not_for_one_that_does_not() {
+        let start = Instant::now();
+        let mut keys = KeyFrames::default();
+        keys.request();
+        let now = start + Duration::from_millis(30);
+        assert_eq!(keys.repeat_at(now, start, TICK), Some(start + TICK * 3 / 2));
+        let late = start + Duration::from_secs(1);
+        assert_eq!(keys.repeat_at(late, start, TICK), Some(late));
+    }
+
+    #[test]
+    fn a_storm_gets_one_key_picture_per_spacing() {
+        let start = Instant::now();
+        let mut keys = KeyFrames::default();
+        let mut sent = Vec::new();
+        for millisecond in 0..1000 {
+            let now = start + Duration::from_millis(millisecond);
+            let arrived = start + TICK * (millisecond as u32 / 33);
+            keys.request();
+            if keys.repeat_at(now, arrived, TICK) == Some(now) {
+                assert!(keys.due(now));
+                keys.sent(now);
+                sent.push(millisecond);
+            }
+        }
+        assert_eq!(sent.len(), 4, "{sent:?}");
+        assert!(sent.windows(2).all(|pair| pair[1] - pair[0] >= 300), "{sent:?}");
+    }
+
+    proptest! {
+        #[test]
+        fn thinning_meets_the_rate(from in 5.0f64..120.0, share in 0.05f64..1.2, jitter in prop::collection::vec(0.0f64..0.3, 200)) {
+            let to = from * share;
+            let start = Instant::now();
+            let mut thinning = Thinning::default();
+            let kept = jitter.iter().enumerate().filter(|(number, late)| {
+                let captured = start + Duration::from_secs_f64((*number as f64 + **late) / from);
+                thinning.keeps(captured, from, to)
+            });
+            let kept = kept.count() as f64;
+            let wanted = 200.0 * share.min(1.0);
+            prop_assert!((kept - wanted).abs() <= 2.0 + wanted * 0.01, "{kept} of 200, wanted {wanted}");
+        }
+    }
+}
