@@ -1,0 +1,146 @@
+//! Words in pictures: the clock of the synthetic camera, and what the viewer reads when there is no camera. One small
+//! font of 5x7 dots, capitals only.
+
+use super::frame::I420;
+
+/// Dots from one character to the next, and from one line to the next.
+const ADVANCE: usize = 6;
+const LINE: usize = 10;
+
+/// Writes `text` with its top left corner at `x`, `y`, each dot a square of `dot` pixels of the given luma. What does
+/// not fit is cut off; characters the font does not have are left blank.
+pub fn draw(frame: &mut I420, text: &str, (x, y): (usize, usize), dot: usize, luma: u8) {
+    let (width, height) = frame.size();
+    let (width, height) = (width as usize, height as usize);
+    let (ys, _, _) = frame.planes_mut();
+    for (number, rows) in text.chars().map(glyph).enumerate() {
+        for (row, bits) in rows.into_iter().enumerate() {
+            for column in (0..5).filter(|column| bits >> (4 - column) & 1 == 1) {
+                let left = (x + (number * ADVANCE + column) * dot).min(width);
+                let right = (left + dot).min(width);
+                let top = y + row * dot;
+                for line in top.min(height)..(top + dot).min(height) {
+                    ys[line * width + left..line * width + right].fill(luma);
+                }
+            }
+        }
+    }
+}
+
+/// Fills the picture with a title and, smaller, the words below it.
+pub fn draw_notice(frame: &mut I420, title: &str, detail: &str) {
+    frame.fill(40, 128, 128);
+    let (width, height) = frame.size();
+    let (width, height) = (width as usize, height as usize);
+    let dot = (width / 240).max(1);
+    let mut y = height / 4;
+    for (words, dot, luma) in [(title, dot + dot / 2, 220), (detail, dot, 160)] {
+        let margin = width / 16;
+        for line in wrap(words, (width - 2 * margin) / (ADVANCE * dot)) {
+            draw(frame, &line, (margin, y), dot, luma);
+            y += LINE * dot;
+        }
+        y += LINE * dot;
+    }
+}
+
+/// Breaks `text` into lines of at most `columns` characters, between words where it can.
+fn wrap(text: &str, columns: usize) -> Vec<String> {
+    let columns = columns.max(1);
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split_whitespace() {
+        let mut word: Vec<char> = word.chars().collect();
+        match lines.last_mut() {
+            Some(line) if line.chars().count() + 1 + word.len() <= columns => {
+                line.push(' ');
+                line.extend(word);
+                continue;
+            }
+            Some(_) | None => {}
+        }
+        while word.len() > columns {
+            let rest = word.split_off(columns);
+            lines.push(word.into_iter().collect());
+            word = rest;
+        }
+        lines.push(word.into_iter().collect());
+    }
+    lines
+}
+
+/// Seven rows of five dots, the leftmost in bit 4.
+fn glyph(character: char) -> [u8; 7] {
+    match character.to_ascii_uppercase() {
+        '0' => [0x0e, 0x11, 0x13, 0x15, 0x19, 0x11, 0x0e],
+        '1' => [0x04, 0x0c, 0x04, 0x04, 0x04, 0x04, 0x0e],
+        '2' => [0x0e, 0x11, 0x01, 0x02, 0x04, 0x08, 0x1f],
+        '3' => [0x1f, 0x02, 0x04, 0x02, 0x01, 0x11, 0x0e],
+        '4' => [0x02, 0x06, 0x0a, 0x12, 0x1f, 0x02, 0x02],
+        '5' => [0x1f, 0x10, 0x1e, 0x01, 0x01, 0x11, 0x0e],
+        '6' => [0x06, 0x08, 0x10, 0x1e, 0x11, 0x11, 0x0e],
+        '7' => [0x1f, 0x01, 0x02, 0x04, 0x08, 0x08, 0x08],
+        '8' => [0x0e, 0x11, 0x11, 0x0e, 0x11, 0x11, 0x0e],
+        '9' => [0x0e, 0x11, 0x11, 0x0f, 0x01, 0x02, 0x0c],
+        'A' => [0x0e, 0x11, 0x11, 0x1f, 0x11, 0x11, 0x11],
+        'B' => [0x1e, 0x11, 0x11, 0x1e, 0x11, 0x11, 0x1e],
+        'C' => [0x0e, 0x11, 0x10, 0x10, 0x10, 0x11, 0x0e],
+        'D' => [0x1c, 0x12, 0x11, 0x11, 0x11, 0x12, 0x1c],
+        'E' => [0x1f, 0x10, 0x10, 0x1e, 0x10, 0x10, 0x1f],
+        'F' => [0x1f, 0x10, 0x10, 0x1e, 0x10, 0x10, 0x10],
+        'G' => [0x0e, 0x11, 0x10, 0x17, 0x11, 0x11, 0x0f],
+        'H' => [0x11, 0x11, 0x11, 0x1f, 0x11, 0x11, 0x11],
+        'I' => [0x0e, 0x04, 0x04, 0x04, 0x04, 0x04, 0x0e],
+        'J' => [0x07, 0x02, 0x02, 0x02, 0x02, 0x12, 0x0c],
+        'K' => [0x11, 0x12, 0x14, 0x18, 0x14, 0x12, 0x11],
+        'L' => [0x10, 0x10, 0x10, 0x10, 0x10, 0x10, 0x1f],
+        'M' => [0x11, 0x1b, 0x15, 0x15, 0x11, 0x11, 0x11],
+        'N' => [0x11, 0x11, 0x19, 0x15, 0x13, 0x11, 0x11],
+        'O' => [0x0e, 0x11, 0x11, 0x11, 0x11, 0x11, 0x0e],
+        'P' => [0x1e, 0x11, 0x11, 0x1e, 0x10, 0x10, 0x10],
+        'Q' => [0x0e, 0x11, 0x11, 0x11, 0x15, 0x12, 0x0d],
+        'R' => [0x1e, 0x11, 0x11, 0x1e, 0x14, 0x12, 0x11],
+        'S' => [0x0f, 0x10, 0x10, 0x0e, 0x01, 0x01, 0x1e],
+        'T' => [0x1f, 0x04, 0x04, 0x04, 0x04, 0x04, 0x04],
+        'U' => [0x11, 0x11, 0x11, 0x11, 0x11, 0x11, 0x0e],
+        'V' => [0x11, 0x11, 0x11, 0x11, 0x11, 0x0a, 0x04],
+        'W' => [0x11, 0x11, 0x11, 0x15, 0x15, 0x15, 0x0a],
+        'X' => [0x11, 0x11, 0x0a, 0x04, 0x0a, 0x11, 0x11],
+        'Y' => [0x11, 0x11, 0x11, 0x0a, 0x04, 0x04, 0x04],
+        'Z' => [0x1f, 0x01, 0x02, 0x04, 0x08, 0x10, 0x1f],
+        ':' => [0x00, 0x04, 0x04, 0x00, 0x04, 0x04, 0x00],
+        '.' => [0x00, 0x00, 0x00, 0x00, 0x00, 0x0c, 0x0c],
+        ',' => [0x00, 0x00, 0x00, 0x00, 0x0c, 0x04, 0x08],
+        '-' => [0x00, 0x00, 0x00, 0x1f, 0x00, 0x00, 0x00],
+        '_' => [0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x1f],
+        '/' => [0x00, 0x01, 0x02, 0x04, 0x08, 0x10, 0x00],
+        '(' => [0x02, 0x04, 0x08, 0x08, 0x08, 0x04, 0x02],
+        ')' => [0x08, 0x04, 0x02, 0x02, 0x02, 0x04, 0x08],
+        '\'' => [0x04, 0x04, 0x08, 0x00, 0x00, 0x00, 0x00],
+        '?' => [0x0e, 0x11, 0x01, 0x02, 0x04, 0x00, 0x04],
+        '!' => [0x04, 0x04, 0x04, 0x04, 0x04, 0x00, 0x04],
+        _ => [0; 7],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn draws_dots_and_cuts_what_does_not_fit() {
+        let mut frame = I420::new(20, 10);
+        draw(&mut frame, "L", (1, 0), 1, 235);
+        let (y, _, _) = frame.planes();
+        assert!((0..7).all(|row| y[row * 20 + 1] == 235) && (1..6).all(|column| y[6 * 20 + column] == 235));
+        assert_eq!(y.iter().filter(|s| **s == 235).count(), 11);
+        draw(&mut frame, "CUT OFF HERE", (13, 5), 3, 235);
+        draw(&mut frame, "OUTSIDE", (500, 500), 3, 235);
+    }
+
+    #[test]
+    fn breaks_lines_between_words() {
+        assert_eq!(wrap("no camera is there", 9), ["no camera", "is there"]);
+        assert_eq!(wrap("/dev/video0 gone", 5), ["/dev/", "video", "0", "gone"]);
+        assert!(wrap("  ", 5).is_empty());
+    }
+}
