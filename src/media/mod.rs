@@ -1,5 +1,11 @@
 //! Cameras, sound cards and codecs: blocking threads; no tokio, no network.
 
 pub mod audio;
+pub mod camera;
+pub mod convert;
+pub mod frame;
+pub mod h264;
 pub mod opus;
+mod text;
+pub mod video;
 pub mod voice;

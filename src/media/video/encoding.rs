@@ -1,0 +1,203 @@
+//! The encoder's half of the [pipeline](super): which picture is encoded when, at what size, and as what kind.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::{Duration, Instant};
+
+use super::{Picture, Shared};
+use crate::logic::level::Level;
+use crate::logic::pace::{KeyFrames, Thinning};
+use crate::logic::unit::AccessUnit;
+use crate::media::frame::I420;
+use crate::media::h264::{EncodeError, Format, H264Encoder};
+use crate::media::text;
+
+/// Pause after the encoder failed or its thread panicked.
+const ENCODER_PAUSE: Duration = Duration::from_millis(500);
+/// Pictures a second while there is no camera.
+const NOTICE_FPS: f64 = 2.0;
+/// Size of the notice where no camera has said another.
+const NOTICE_SIZE: (u32, u32) = (640, 480);
+/// Least time between the capture times of two access units: 90 ticks of RTP's clock.
+const TIME_STEP: Duration = Duration::from_millis(1);
+/// Most buffers kept for reuse; the camera, the slot and the encoder hold one each.
+pub(super) const SPARE: usize = 2;
+/// Between two messages about pictures that the encoder was too slow for.
+const DROPS_LOGGED: Duration = Duration::from_secs(10);
+
+/// The encoder's thread.
+pub(super) fn run(shared: &Shared, sink: &mut dyn FnMut(AccessUnit)) {
+    let mut encoding = Encoding::default();
+    loop {
+        match catch_unwind(AssertUnwindSafe(|| encoding.run(shared, sink))) {
+            Ok(Ok(())) => return,
+            Ok(Err(error)) => log::error!(error:%; "a picture could not be encoded; the encoder is set up again"),
+            Err(_) => log::error!("the encoder panicked; it is set up again"),
+        }
+        encoding.encoder = None;
+        if !shared.pause(ENCODER_PAUSE) {
+            return;
+        }
+    }
+}
+
+/// What the encoder's thread keeps between pictures.
+#[derive(Default)]
+struct Encoding {
+    encoder: Option<H264Encoder>,
+    keys: KeyFrames,
+    thinning: Thinning,
+    /// The newest picture: what a request for a key picture is answered with between two pictures of the camera.
+    last: Option<Picture>,
+    /// The newest picture made smaller.
+    scaled: I420,
+    /// Capture time of the last access unit; it has to grow, since RTP timestamps follow it.
+    told: Option<Instant>,
+    /// When the notice is due again while there is no camera.
+    notice_due: Option<Instant>,
+    /// When drops were logged last, and how many there were.
+    drops: Option<(Instant, u64)>,
+}
+
+enum Work {
+    New(Picture),
+    /// The last picture once more.
+    Again,
+    /// There is no camera, and this is why.
+    Notice(String),
+}
+
+impl Encoding {
+    /// Encodes until the source is dropped.
+    fn run(&mut self, shared: &Shared, sink: &mut dyn FnMut(AccessUnit)) -> Result<(), EncodeError> {
+        while let Some((work, limit)) = self.wait(shared) {
+            let captured = match work {
+                Work::New(picture) => {
+                    let captured = picture.captured;
+                    if !self.take(shared, picture, limit) {
+                        continue;
+                    }
+                    captured
+                }
+                // Captured now, if the camera lags behind its rate: the viewers would take it for network delay.
+                Work::Again => Instant::now() - self.last.as_ref().map_or(Duration::ZERO, Picture::interval),
+                Work::Notice(fault) => {
+                    self.draw_notice(&fault);
+                    Instant::now()
+                }
+            };
+            self.encode(shared, limit, captured, sink)?;
+        }
+        Ok(())
+    }
+
+    /// Waits for something to encode; `None` when the source is dropped.
+    fn wait(&mut self, shared: &Shared) -> Option<(Work, Option<Level>)> {
+        let mut state = shared.lock();
+        loop {
+            if state.stopping {
+                return None;
+            }
+            let now = Instant::now();
+            if std::mem::take(&mut state.key_wanted) {
+                self.keys.request();
+            }
+            if let Some(picture) = state.slot.take() {
+                self.notice_due = None;
+                return Some((Work::New(picture), state.limit));
+            }
+            if let Some(fault) = &state.stats.fault
+                && self.notice_due.is_none_or(|due| due <= now)
+            {
+                self.notice_due = Some(now + Duration::from_secs_f64(1.0 / NOTICE_FPS));
+                return Some((Work::Notice(fault.clone()), state.limit));
+            }
+            let again = self.last.as_ref().and_then(|last| self.keys.repeat_at(now, last.arrived, last.interval()));
+            if again.is_some_and(|due| due <= now) {
+                return Some((Work::Again, state.limit));
+            }
+            state = shared.wait(state, [again, self.notice_due].into_iter().flatten().min());
+        }
+    }
+
+    /// Makes `picture` the newest one. `false`: it is left out to keep to the viewers' rate.
+    fn take(&mut self, shared: &Shared, picture: Picture, limit: Option<Level>) -> bool {
+        let to = Format::for_camera(picture.frame.size(), picture.fps, limit).fps;
+        let keeps = self.thinning.keeps(picture.captured, picture.fps, to);
+        let old = self.last.replace(picture);
+        let mut state = shared.lock();
+        state.spare.extend(old.map(|old| old.frame));
+        state.spare.truncate(SPARE);
+        state.stats.thinned += u64::from(!keeps);
+        self.log_drops(state.stats.dropped);
+        keeps
+    }
+
+    fn draw_notice(&mut self, fault: &str) {
+        let mut frame = self.last.take().map_or_else(|| I420::new(NOTICE_SIZE.0, NOTICE_SIZE.1), |last| last.frame);
+        text::draw_notice(&mut frame, "NO PICTURE FROM THE CAMERA", fault);
+        let now = Instant::now();
+        self.last = Some(Picture { frame, captured: now, arrived: now, fps: NOTICE_FPS });
+    }
+
+    /// Encodes the newest picture as captured at `captured`.
+    fn encode(
+        &mut self,
+        shared: &Shared,
+        limit: Option<Level>,
+        captured: Instant,
+        sink: &mut dyn FnMut(AccessUnit),
+    ) -> Result<(), EncodeError> {
+        let Some(picture) = &self.last else { return Ok(()) };
+        let start = Instant::now();
+        let format = Format::for_camera(picture.frame.size(), picture.fps, limit);
+        let encoder = match &mut self.encoder {
+            Some(encoder) if encoder.format() == format => encoder,
+            other => {
+                set_up(shared, format);
+                other.insert(H264Encoder::new(format)?)
+            }
+        };
+        let frame = if picture.frame.size() == (format.width, format.height) {
+            &picture.frame
+        } else {
+            self.scaled.resize(format.width, format.height);
+            picture.frame.scale_into(&mut self.scaled);
+            &self.scaled
+        };
+        let captured = self.told.map_or(captured, |told| captured.max(told + TIME_STEP));
+        let unit = encoder.encode(frame, captured, self.keys.due(start))?;
+        let mut state = shared.lock();
+        state.stats.encoding_us += start.elapsed().as_micros() as u64;
+        let Some(unit) = unit else {
+            state.stats.skipped += 1;
+            return Ok(());
+        };
+        state.stats.encoded += 1;
+        state.stats.key_frames += u64::from(unit.key);
+        state.stats.bytes += unit.data.len() as u64;
+        drop(state);
+        self.told = Some(captured);
+        if unit.key {
+            self.keys.sent(start);
+        }
+        sink(unit);
+        Ok(())
+    }
+
+    fn log_drops(&mut self, dropped: u64) {
+        let (at, before) = *self.drops.get_or_insert_with(|| (Instant::now(), dropped));
+        if dropped > before && at.elapsed() >= DROPS_LOGGED {
+            log::warn!(pictures = dropped - before, seconds = at.elapsed().as_secs(); "the encoder is too slow for the camera");
+            self.drops = Some((Instant::now(), dropped));
+        }
+    }
+}
+
+fn set_up(shared: &Shared, format: Format) {
+    let Format { width, height, fps, bit_rate, level } = format;
+    log::info!(width, height, fps, bit_rate, level:%; "video encoder set up");
+    let mut state = shared.lock();
+    state.stats.encoder_starts += 1;
+    state.stats.size = Some((width, height));
+    (state.stats.fps, state.stats.bit_rate) = (fps, bit_rate);
+}
