@@ -4,6 +4,7 @@
 
 mod listen;
 mod page;
+mod settings;
 mod socket;
 mod switchboard;
 
