@@ -40,7 +40,7 @@ impl Lateness {
     const WIDTH: i64 = ms(5);
     const BUCKETS: usize = (TARGET.1 / Self::WIDTH) as usize;
     /// Share of the packets that may come too late.
-    const LATE: f32 = 0.01;
+    const LATE: f32 = 0.02;
     /// Some 330 packets, 7 s, are remembered well.
     const FORGET: f32 = 0.997;
     /// The start counts like so many packets.

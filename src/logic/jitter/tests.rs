@@ -146,13 +146,13 @@ fn the_delay_follows_the_jitter_up_and_down() {
     call.run(arrivals[..2_000].to_vec());
     let target = call.buffer.target();
     assert!((75 * MS..=105 * MS).contains(&target), "{target:?}");
-    assert!(call.buffer.counts().late < 20, "{:?}", call.buffer.counts());
+    assert!(call.buffer.counts().late < 60, "{:?}", call.buffer.counts());
 
     let mut call = Call::new();
     call.run(arrivals);
     assert!(call.buffer.target() <= 25 * MS, "{:?}", call.buffer.target());
     let counts = call.buffer.counts();
-    assert!(counts.late < 20, "{counts:?}");
+    assert!(counts.late < 60, "{counts:?}");
     assert!(call.stretched.0 > 0 && call.stretched.1 > 0);
 }
 
