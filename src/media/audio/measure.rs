@@ -34,6 +34,13 @@ pub(crate) fn share_of(voice: &[i16], hertz: f64) -> f64 {
     power * 2.0 / voice.len() as f64 / energy(voice)
 }
 
+/// The median of `measure` over windows of 50 ms: what is typical, whatever gaps a busy machine made.
+pub(crate) fn typical(voice: &[i16], measure: impl Fn(&[i16]) -> f64) -> f64 {
+    let mut values: Vec<f64> = voice.chunks_exact(RATE as usize / 20).map(measure).collect();
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
 fn energy(voice: &[i16]) -> f64 {
     voice.iter().map(|sample| f64::from(*sample).powi(2)).sum()
 }

@@ -2,6 +2,8 @@
 //! the card has, 48 kHz and 16 bits come out. Over- and underruns are recovered from and counted.
 
 mod list;
+#[cfg(test)]
+mod tests;
 
 use std::time::{Duration, Instant};
 
@@ -69,6 +71,8 @@ impl Microphone for AlsaMicrophone {
 
     fn read(&mut self, block: &mut [i16; BLOCK]) -> Result<(), AudioError> {
         let xruns = self.card.xruns;
+        // ALSA's `file` leaves the buffer as it was at the end of its file, and says it was filled.
+        self.card.interleaved.fill(0);
         self.card.transfer(Direction::Capture)?;
         let channels = self.card.channels;
         for (sample, frame) in block.iter_mut().zip(self.card.interleaved.chunks_exact(channels)) {
@@ -113,14 +117,20 @@ impl Speaker for AlsaSpeaker {
 
 impl Card {
     fn open(pcm: &str, direction: Direction) -> Result<Card, AudioError> {
-        // The card itself takes only what its converters can do; the plug layer in front of it takes anything.
-        let name = match pcm.strip_prefix("hw:") {
-            Some(rest) => format!("plughw:{rest}"),
-            None => pcm.to_owned(),
-        };
-        if name.contains('\0') {
-            return Err(AudioError::NotFound { pcm: name.replace('\0', "?"), detail: "not a device name".to_owned() });
+        if pcm.contains('\0') {
+            return Err(AudioError::NotFound { pcm: pcm.replace('\0', "?"), detail: "not a device name".to_owned() });
         }
+        // A card takes only what its converters can do; the plug layer in front of it takes anything.
+        match pcm.strip_prefix("hw:") {
+            Some(rest) => Card::open_as(format!("plughw:{rest}"), direction),
+            None => match Card::open_as(pcm.to_owned(), direction) {
+                Err(AudioError::Unfit { .. }) => Card::open_as(format!("plug:'{pcm}'"), direction),
+                result => result,
+            },
+        }
+    }
+
+    fn open_as(name: String, direction: Direction) -> Result<Card, AudioError> {
         // alsa-lib explains itself on standard error, unless somebody else listens.
         let said = Output::local_error_handler().ok();
         let detail = |error: Error| {
@@ -136,12 +146,11 @@ impl Card {
             errno::ACCES | errno::PERM => AudioError::Forbidden { pcm: name.clone() },
             _ => AudioError::NotFound { pcm: name.clone(), detail: detail(error) },
         })?;
-        let set = set_up(&handle, direction);
-        let (channels, period, buffer) =
-            set.map_err(|(what, error)| AudioError::Unfit { pcm: name.clone(), what, detail: detail(error) })?;
-        if period != PERIOD {
-            log::info!(pcm = name.as_str(), frames = period; "the device has no periods of 10 ms");
-        }
+        let (channels, period, buffer) = set_up(&handle, direction).map_err(|(what, error)| AudioError::Unfit {
+            pcm: name.clone(),
+            what,
+            detail: detail(error),
+        })?;
         let governor = Governor::start(Duration::from_micros(buffer as u64 * 1_000_000 / u64::from(RATE)));
         let interleaved = vec![0; BLOCK * channels];
         Ok(Card { name, pcm: handle, channels, period, buffer, interleaved, governor, xruns: 0 })
@@ -151,6 +160,7 @@ impl Card {
     fn transfer(&mut self, direction: Direction) -> Result<(), AudioError> {
         let mut moved = 0;
         let mut progress = Instant::now();
+        let mut woken = false;
         while moved < BLOCK {
             let rest = &mut self.interleaved[moved * self.channels..];
             let result = self.pcm.io_i16().and_then(|io| match direction {
@@ -161,6 +171,7 @@ impl Card {
                 Ok(frames) if frames > 0 => {
                     moved += frames;
                     progress = Instant::now();
+                    woken = false;
                     continue;
                 }
                 Ok(_) => {}
@@ -176,9 +187,11 @@ impl Card {
             if progress.elapsed() >= STALL {
                 return Err(AudioError::Stalled { pcm: self.name.clone() });
             }
+            if woken {
+                std::thread::sleep(NOT_READY);
+            }
             match self.pcm.wait(Some(STALL.as_millis() as u32)) {
-                Ok(true) if progress.elapsed() > NOT_READY => std::thread::sleep(NOT_READY),
-                Ok(_) => {}
+                Ok(ready) => woken = ready,
                 Err(error) => self.recover(error, direction)?,
             }
         }
