@@ -249,3 +249,6 @@ fn fault(path: &Path) -> impl Fn(hound::Error) -> AudioError {
         AudioError::File { path: path.to_owned(), source }
     }
 }
+
+#[cfg(test)]
+mod tests;
