@@ -1,5 +1,7 @@
 //! Voice from a microphone through a bad network to a speaker, and devices that fail.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::time::{Duration, Instant};
 
@@ -43,7 +45,7 @@ fn from_network(packet: &VoicePacket) -> ReceivedVoice {
     ReceivedVoice { sequence, timestamp: packet.position as u32, payload: packet.data.clone() }
 }
 
-/// The loudest stretch of `blocks` blocks: everything from the first sound on.
+/// `blocks` blocks from the first sound on.
 fn listen(ear: &Receiver<[i16; BLOCK]>, blocks: usize) -> Vec<i16> {
     let deadline = Instant::now() + PATIENCE;
     let mut heard: Vec<i16> = Vec::new();
@@ -85,12 +87,13 @@ fn a_tone_keeps_pitch_and_level_through_loss_and_disorder() {
     let stats = network.join().unwrap();
     // The codec takes some packets to settle.
     let heard = &heard[50 * BLOCK..];
-    let (pitch, level, share) = (measure::pitch(heard), measure::dbfs(heard), measure::share_of(heard, 440.0));
-    assert!((pitch - 440.0).abs() < 4.0, "{pitch} Hz, {stats:?}");
+    let pitch = measure::typical(heard, measure::pitch);
+    let level = measure::typical(heard, measure::dbfs);
+    let share = measure::typical(heard, |window| measure::share_of(window, 440.0));
+    assert!((pitch - 440.0).abs() < 2.0, "{pitch} Hz, {stats:?}");
     assert!((level + 15.0).abs() < 1.5, "{level} dBFS, {stats:?}");
-    assert!(share > 0.8, "{share}, {stats:?}");
-    assert!(stats.recovered > 0 && stats.duplicates > 0, "{stats:?}");
-    assert!(stats.depth_ms < 120, "{stats:?}");
+    assert!(share > 0.98, "{share}, {stats:?}");
+    assert!(stats.recovered + stats.concealed > 0 && stats.duplicates > 0, "{stats:?}");
     let stats = source.stats();
     assert!(stats.packets >= 200 && stats.device.is_some() && stats.reopened == 0, "{stats:?}");
 }
@@ -110,8 +113,8 @@ fn two_callers_are_both_heard_and_one_that_left_is_not() {
         }
     });
     let heard = listen(&ear, 270);
-    let both = measure::dbfs(&heard[80 * BLOCK..130 * BLOCK]);
-    let alone = measure::dbfs(&heard[200 * BLOCK..260 * BLOCK]);
+    let both = measure::typical(&heard[80 * BLOCK..130 * BLOCK], measure::dbfs);
+    let alone = measure::typical(&heard[200 * BLOCK..260 * BLOCK], measure::dbfs);
     assert!(alone < -13.0 && alone > -17.0, "{alone}");
     assert!(both > alone + 3.0, "{both} {alone}");
 }
@@ -180,8 +183,57 @@ fn a_microphone_that_fails_and_panics_is_opened_again_and_positions_move_on() {
     let (first, last) = (&heard[0], &heard[19]);
     let by_position = Duration::from_micros((last.0.position - first.0.position) * 1_000 / 48);
     let by_clock = last.1 - first.1;
-    assert!(by_position.abs_diff(by_clock) < Duration::from_millis(150), "{by_position:?} {by_clock:?}");
+    assert!(by_position.abs_diff(by_clock) < Duration::from_millis(400), "{by_position:?} {by_clock:?}");
     assert_eq!(source.stats().reopened, 2);
+}
+
+/// Breaks when told to, and hands over what it plays like [`Ear`].
+struct Fragile {
+    ear: Ear,
+    broken: Arc<AtomicBool>,
+}
+
+impl Speaker for Fragile {
+    fn describe(&self) -> String {
+        "fragile".to_owned()
+    }
+
+    fn write(&mut self, block: &[i16; BLOCK]) -> Result<(), AudioError> {
+        if self.broken.swap(false, Ordering::AcqRel) {
+            return Err(AudioError::Unplugged { pcm: "fragile".to_owned() });
+        }
+        self.ear.write(block)
+    }
+}
+
+#[test]
+fn a_speaker_that_was_unplugged_is_opened_again_without_delay_left_behind() {
+    let (heard, ear) = mpsc::channel();
+    let broken = Arc::new(AtomicBool::new(false));
+    let breaker = broken.clone();
+    let open = move || {
+        let ear = Ear { inner: synthetic::speaker(), heard: heard.clone() };
+        Ok(Box::new(Fragile { ear, broken: broken.clone() }) as Box<dyn Speaker>)
+    };
+    let sink = VoiceSink::start(Box::new(open));
+    let caller = sink.add_caller();
+    let (_source, packets) = tone_source();
+    let network = std::thread::spawn(move || {
+        for i in 0..150 {
+            let packet = packets.recv_timeout(PATIENCE).expect("a packet in time");
+            caller.push(from_network(&packet));
+            if i == 50 {
+                breaker.store(true, Ordering::Release);
+            }
+        }
+        caller.stats()
+    });
+    let stats = network.join().unwrap();
+    assert_eq!((sink.stats().reopened, sink.stats().device.as_deref()), (1, Some("fragile")));
+    assert!(stats.depth_ms <= stats.target_ms + 60, "{stats:?}");
+    let heard: Vec<i16> = ear.try_iter().flatten().collect();
+    let level = measure::typical(&heard[heard.len() - 50 * BLOCK..], measure::dbfs);
+    assert!((level + 15.0).abs() < 1.5, "{level} dBFS, {stats:?}");
 }
 
 #[test]
