@@ -28,3 +28,5 @@ pub mod media;
 pub mod net;
 #[cfg(feature = "server")]
 pub mod server;
+#[cfg(feature = "device")]
+pub mod device;

@@ -55,6 +55,8 @@ pub type OpenSpeaker = Box<dyn FnMut() -> Result<Box<dyn Speaker>, AudioError> +
 
 #[derive(Debug, thiserror::Error)]
 pub enum AudioError {
+    #[error("no sound card is plugged in")]
+    Missing,
     #[error("ALSA device {pcm:?}: {detail}; `callbox devices` lists what there is")]
     NotFound { pcm: String, detail: String },
     #[error("ALSA device {pcm:?} is in use by another program")]

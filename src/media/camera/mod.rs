@@ -38,6 +38,8 @@ pub type OpenCamera = Box<dyn FnMut() -> Result<Box<dyn Camera>, CameraError> + 
 /// Why there are no pictures.
 #[derive(Debug, thiserror::Error)]
 pub enum CameraError {
+    #[error("no camera is plugged in")]
+    Missing,
     #[error("cannot open camera {}: {source}", path.display())]
     Open { path: PathBuf, source: io::Error },
     #[error("{} is not a camera that streams: choose another device (callbox devices lists them)", path.display())]

@@ -1,0 +1,201 @@
+//! The appliance: camera, microphone and speaker, registered at a signaling server, taking and placing calls.
+
+pub mod control;
+mod session;
+mod sources;
+mod studio;
+mod switchboard;
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Instant;
+
+use serde_json::json;
+
+use self::control::{Control, ControlError};
+use self::studio::{Devices, Studio};
+use self::switchboard::{Settings, Switchboard};
+use crate::config::{Answer, Config, IcePolicy};
+use crate::logic::call::AnswerPolicy;
+use crate::net::peer::IceSettings;
+use crate::net::signaling::{Signaling, SignalingError, SignalingSettings};
+use crate::net::trust::{TrustError, client_config};
+use crate::protocol::{Kind, Message};
+#[cfg(feature = "server")]
+use crate::server::{Server, ServerError, ServerSettings};
+
+/// Why the appliance does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum DeviceError {
+    #[cfg(feature = "server")]
+    #[error(transparent)]
+    Server(#[from] ServerError),
+    #[error("[signaling] url: {0}")]
+    Signaling(#[from] SignalingError),
+    #[error(transparent)]
+    Trust(#[from] TrustError),
+    #[error("[signaling] ca_file {path}: {error}")]
+    CaFile { path: PathBuf, error: std::io::Error },
+    #[error(transparent)]
+    Control(#[from] ControlError),
+    #[cfg(not(feature = "server"))]
+    #[error("this Callbox was built without a server of its own: set [signaling] url")]
+    NoServer,
+}
+
+/// What a person wants to know once the appliance is up.
+#[derive(Clone, Debug)]
+pub struct Ready {
+    pub name: String,
+    /// The server that the device registers at.
+    pub signaling: String,
+    /// Addresses of the call page; empty where another machine serves it.
+    pub pages: Vec<String>,
+    /// SHA-256 fingerprint of the local certificate authority, if the embedded server has one.
+    pub fingerprint: Option<String>,
+}
+
+/// Runs until `shutdown` resolves. `ready` is called once the appliance can be reached.
+pub async fn run(
+    config: Config,
+    ready: impl FnOnce(&Ready),
+    shutdown: impl Future<Output = ()>,
+) -> Result<(), DeviceError> {
+    let started = Instant::now();
+    let (control, orders) = Control::listen(&config.control.socket).await?;
+    let home = Home::find(&config).await?;
+    sources::announce(&config.camera, &config.microphone, &config.speaker);
+
+    let settings = SignalingSettings {
+        url: home.url.clone(),
+        address: home.address,
+        token: config.signaling.token.as_ref().map(|token| token.secret.clone()),
+        tls: client_config(&home.trust)?,
+        join: Message::Join {
+            user_id: config.device.id.clone(),
+            name: Some(config.device.name.clone()),
+            kind: Kind::Device,
+        },
+    };
+    let (signaling, signals) = Signaling::start(settings)?;
+    ready(&home.ready);
+
+    let about = json!({
+        "id": config.device.id,
+        "name": config.device.name,
+        "version": env!("CARGO_PKG_VERSION"),
+        "signaling": { "url": home.url },
+        "pages": home.ready.pages,
+    });
+    let settings = Settings {
+        me: config.device.id.clone(),
+        policy: match config.calls.answer {
+            Answer::Auto => AnswerPolicy::Auto,
+            Answer::Ring => AnswerPolicy::Ring,
+        },
+        max_calls: config.calls.max_calls as usize,
+        ice: IceSettings {
+            servers: config.ice.servers.clone(),
+            relay_only: config.ice.policy == IcePolicy::Relay,
+            bind: config.ice.bind.clone(),
+            mdns: config.ice.mdns,
+        },
+        about,
+    };
+    let studio = Studio::new(devices(config));
+    Switchboard::new(settings, signaling, studio, started).run(signals, orders, shutdown).await;
+    home.close().await;
+    drop(control);
+    Ok(())
+}
+
+fn devices(config: Config) -> Devices {
+    let Config { camera, microphone, speaker, .. } = config;
+    Devices {
+        camera: Box::new(move || sources::camera(&camera)),
+        microphone: Box::new(move || sources::microphone(&microphone)),
+        speaker: Box::new(move || sources::speaker(&speaker)),
+    }
+}
+
+/// The signaling server that the device belongs to: another machine's, or its own.
+struct Home {
+    url: String,
+    /// Where to connect, if not to the URL's host.
+    address: Option<SocketAddr>,
+    /// Certificates to trust beside the system's: a name and PEM.
+    trust: Vec<(String, Vec<u8>)>,
+    ready: Ready,
+    #[cfg(feature = "server")]
+    server: Option<Server>,
+}
+
+impl Home {
+    async fn find(config: &Config) -> Result<Home, DeviceError> {
+        let name = config.device.name.clone();
+        match &config.signaling.url {
+            Some(url) => {
+                let mut trust = Vec::new();
+                if let Some(path) = &config.signaling.ca_file {
+                    let pem = std::fs::read(path).map_err(|error| DeviceError::CaFile { path: path.clone(), error })?;
+                    trust.push((path.display().to_string(), pem));
+                }
+                Ok(Home {
+                    url: url.clone(),
+                    address: None,
+                    trust,
+                    ready: Ready { name, signaling: url.clone(), pages: Vec::new(), fingerprint: None },
+                    #[cfg(feature = "server")]
+                    server: None,
+                })
+            }
+            None => Home::embed(config, name).await,
+        }
+    }
+
+    #[cfg(feature = "server")]
+    async fn embed(config: &Config, name: String) -> Result<Home, DeviceError> {
+        let server = Server::start(ServerSettings::from(config)).await?;
+        let address = loopback(server.local_addr());
+        let (url, address) = match server.ca_pem().map(|_| "localhost") {
+            // The certificate may not name loopback; the name it does carry is what we ask for there.
+            Some(host) => (format!("wss://{host}:{}/ws", address.port()), Some(address)),
+            None => (format!("ws://{address}/ws"), None),
+        };
+        let authority = server.ca_pem().map(|pem| ("the local certificate authority".to_owned(), pem.into_bytes()));
+        Ok(Home {
+            ready: Ready {
+                name,
+                signaling: url.clone(),
+                pages: server.page_urls(),
+                fingerprint: server.ca_fingerprint(),
+            },
+            url,
+            address,
+            trust: authority.into_iter().collect(),
+            server: Some(server),
+        })
+    }
+
+    #[cfg(not(feature = "server"))]
+    async fn embed(_: &Config, _: String) -> Result<Home, DeviceError> {
+        Err(DeviceError::NoServer)
+    }
+
+    async fn close(self) {
+        #[cfg(feature = "server")]
+        if let Some(server) = self.server {
+            server.shutdown().await;
+        }
+    }
+}
+
+/// Where a server that listens at `address` is reached from this machine.
+fn loopback(address: SocketAddr) -> SocketAddr {
+    let ip = match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
+        ip => ip,
+    };
+    SocketAddr::new(ip, address.port())
+}

@@ -1,0 +1,344 @@
+//! One call's connection: a task that owns the peer, carries the studio's pictures and voice to it and its voice to the
+//! speaker, and reports to the call machine. Whatever goes wrong in it, a panic included, ends this call alone.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Serialize;
+use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::{broadcast, mpsc, oneshot};
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+use super::studio::{Guest, Studio, Viewing, Watcher};
+use crate::logic::call::{CallKey, Input};
+use crate::logic::fanout::Next;
+use crate::logic::level::Level;
+use crate::logic::unit::{AccessUnit, VoicePacket};
+use crate::media::voice::{CallerStats, CallerVoice};
+use crate::net::peer::{CloseReason, IceSettings, Peer, PeerError, PeerEvent, PeerStats};
+use crate::protocol::{Candidate, ErrorCode, MAX_CANDIDATES};
+
+/// Commands waiting for the task: every candidate a caller may send, and some. When full the newest is dropped.
+const COMMANDS: usize = MAX_CANDIDATES + 14;
+/// Saying goodbye and closing may take this long together.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// Which side of the negotiation we are on.
+pub enum Role {
+    Answerer { offer: String },
+    Offerer,
+}
+
+pub enum Command {
+    AcceptAnswer(String),
+    Renegotiate(String),
+    AddCandidate(Option<Candidate>),
+    Stats(oneshot::Sender<SessionStats>),
+    Close { goodbye: bool },
+}
+
+/// One call's figures for `callbox status`.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SessionStats {
+    pub peer: PeerStats,
+    pub voice: Option<CallerStats>,
+}
+
+/// Handle of the task. Dropping it ends the connection without a word.
+pub struct Session {
+    commands: mpsc::Sender<Command>,
+    task: JoinHandle<()>,
+}
+
+impl Session {
+    pub fn start(
+        key: CallKey,
+        role: Role,
+        ice: IceSettings,
+        studio: Arc<Studio>,
+        reports: mpsc::Sender<Input>,
+    ) -> Session {
+        let (commands, orders) = mpsc::channel(COMMANDS);
+        let run = run(key, role, ice, studio, orders, reports.clone());
+        let task = tokio::spawn(async move {
+            // A task of its own, so that its panic is caught here.
+            let end = tokio::spawn(run).await.unwrap_or_else(|error| {
+                log::error!("a call ended in an internal error: {error}");
+                Some(("internal error".to_owned(), None))
+            });
+            if let Some((detail, blame)) = end {
+                // The machine may be gone already when the program ends.
+                drop(reports.send(Input::Closed { key, detail, blame }).await);
+            }
+        });
+        Session { commands, task }
+    }
+
+    pub fn tell(&self, command: Command) {
+        if self.commands.try_send(command).is_err() {
+            log::debug!("a call does not keep up with its commands");
+        }
+    }
+
+    pub fn commands(&self) -> mpsc::Sender<Command> {
+        self.commands.clone()
+    }
+
+    /// Ends the connection and waits until nothing of it is left.
+    pub async fn close(mut self, goodbye: bool) {
+        let close = async {
+            // An error means that the task has ended by itself.
+            drop(self.commands.send(Command::Close { goodbye }).await);
+            drop((&mut self.task).await);
+        };
+        if timeout(2 * CLOSE_TIMEOUT, close).await.is_err() {
+            log::warn!("a connection did not close in time and was cut");
+            self.task.abort();
+        }
+    }
+}
+
+/// Why a session ended by itself: words, and the code of the other side's mistake if it was one. `None`: told to.
+type End = Option<(String, Option<ErrorCode>)>;
+
+async fn run(
+    key: CallKey,
+    role: Role,
+    ice: IceSettings,
+    studio: Arc<Studio>,
+    mut orders: mpsc::Receiver<Command>,
+    reports: mpsc::Sender<Input>,
+) -> End {
+    let wants_video = match &role {
+        Role::Answerer { offer } => offer.contains("\nm=video"),
+        Role::Offerer => true,
+    };
+    let viewing = if wants_video { Viewing::Undecided } else { Viewing::Nothing };
+    let connect = async {
+        match &role {
+            Role::Answerer { offer } => Peer::answer(&ice, offer).await,
+            Role::Offerer => Peer::offer(&ice).await,
+        }
+    };
+    // The camera warms up while the descriptions are made.
+    let (guest, peer) = tokio::join!(studio.enter(viewing), connect);
+    let (peer, sdp, mut events) = match peer {
+        Ok(parts) => parts,
+        Err(error) => return Some((error.to_string(), blame(&error))),
+    };
+    let speaker = guest.speak();
+    let mut line = Line { key, peer, guest, speaker, reports, flow: None };
+    let first = match role {
+        Role::Answerer { .. } => {
+            line.set_viewing();
+            Input::Answered { key, sdp }
+        }
+        Role::Offerer => Input::Offered { key, sdp },
+    };
+    line.report(first).await;
+
+    let end = loop {
+        tokio::select! {
+            biased;
+            order = orders.recv() => match order {
+                Some(Command::Close { goodbye }) => break Ending::Told { goodbye },
+                Some(command) => if let Err(end) = line.obey(command).await { break end },
+                None => break Ending::Told { goodbye: false },
+            },
+            event = events.recv() => match event {
+                Some(event) => if let Err(end) = line.hear(event).await { break end },
+                None => break Ending::Failed("the connection is gone".into(), None),
+            },
+            piece = next(&mut line.flow) => line.send(piece).await,
+        }
+    };
+    line.end(end).await
+}
+
+enum Ending {
+    Told { goodbye: bool },
+    Failed(String, Option<ErrorCode>),
+}
+
+/// What flows to the other side while it is connected.
+struct Flow {
+    voice: broadcast::Receiver<VoicePacket>,
+    pictures: Option<Watcher>,
+}
+
+struct Line {
+    key: CallKey,
+    peer: Peer,
+    guest: Guest,
+    speaker: Option<CallerVoice>,
+    reports: mpsc::Sender<Input>,
+    flow: Option<Flow>,
+}
+
+impl Line {
+    async fn report(&self, input: Input) {
+        // The machine is gone only when the program ends.
+        drop(self.reports.send(input).await);
+    }
+
+    async fn obey(&mut self, command: Command) -> Result<(), Ending> {
+        let key = self.key;
+        match command {
+            Command::AcceptAnswer(sdp) => {
+                let accepted = self.peer.accept_answer(&sdp).await;
+                accepted.map_err(|e| Ending::Failed(e.to_string(), Some(ErrorCode::BadSdp)))?;
+                self.set_viewing();
+            }
+            Command::Renegotiate(sdp) => match self.peer.renegotiate(&sdp).await {
+                Ok(sdp) => {
+                    self.set_viewing();
+                    self.report(Input::Answered { key, sdp }).await;
+                }
+                Err(PeerError::Closed | PeerError::Broken) => {}
+                Err(e) => {
+                    self.report(Input::Refused { key, code: ErrorCode::BadSdp, detail: e.to_string() }).await;
+                }
+            },
+            Command::AddCandidate(candidate) => match self.peer.add_candidate(candidate.as_ref()).await {
+                Ok(()) | Err(PeerError::Closed | PeerError::Broken) => {}
+                Err(e) => {
+                    let detail = e.to_string();
+                    self.report(Input::Refused { key, code: ErrorCode::BadCandidate, detail }).await;
+                }
+            },
+            Command::Stats(reply) => {
+                let stats = SessionStats {
+                    peer: self.peer.stats().await,
+                    voice: self.speaker.as_ref().map(CallerVoice::stats),
+                };
+                // Whoever asked may have stopped waiting.
+                drop(reply.send(stats));
+            }
+            Command::Close { goodbye } => return Err(Ending::Told { goodbye }),
+        }
+        Ok(())
+    }
+
+    async fn hear(&mut self, event: PeerEvent) -> Result<(), Ending> {
+        let key = self.key;
+        match event {
+            PeerEvent::Candidate(candidate) => self.report(Input::Found { key, candidate }).await,
+            PeerEvent::Connected => {
+                if self.flow.is_none() {
+                    let pictures = self.peer.video_level().map(|_| self.guest.watch());
+                    self.flow = Some(Flow { voice: self.guest.listen(), pictures });
+                }
+                self.guest.request_key_frame();
+                self.report(Input::Connected { key }).await;
+            }
+            PeerEvent::Disconnected => self.report(Input::Disconnected { key }).await,
+            PeerEvent::KeyFrameWanted => self.guest.request_key_frame(),
+            PeerEvent::Voice(packet) => {
+                if let Some(speaker) = &self.speaker {
+                    speaker.push(packet);
+                }
+            }
+            PeerEvent::Goodbye => self.report(Input::Goodbye { key }).await,
+            PeerEvent::Closed(reason) => {
+                let detail = match reason {
+                    CloseReason::Local => "closed here".to_owned(),
+                    CloseReason::Remote => "the other side closed the connection".to_owned(),
+                    CloseReason::Failed(detail) => detail,
+                };
+                return Err(Ending::Failed(detail, None));
+            }
+        }
+        Ok(())
+    }
+
+    /// Tells the studio what was negotiated, and starts or stops the pictures if that changed during the call.
+    fn set_viewing(&mut self) {
+        let level = self.peer.video_level();
+        self.guest.set_viewing(match &level {
+            // A profile-level-id that is not in the table: the level that RFC 6184 presumes without one.
+            Some(id) => Viewing::Level(Level::from_profile_level_id(id).unwrap_or(Level::L1)),
+            None => Viewing::Nothing,
+        });
+        if let Some(flow) = &mut self.flow {
+            match (&flow.pictures, level) {
+                (None, Some(_)) => flow.pictures = Some(self.guest.watch()),
+                (Some(_), None) => flow.pictures = None,
+                (None, None) | (Some(_), Some(_)) => {}
+            }
+        }
+    }
+
+    async fn send(&self, piece: Piece) {
+        match piece {
+            // A connection that breaks says so by its events.
+            Piece::Voice(packet) => drop(self.peer.send_voice(&packet).await),
+            Piece::Picture(Next::Item(unit)) => drop(self.peer.send_video(&unit).await),
+            Piece::Picture(Next::Lagged { .. }) => self.guest.request_key_frame(),
+            Piece::Picture(Next::Empty) => {}
+        }
+    }
+
+    async fn end(self, ending: Ending) -> End {
+        let Line { peer, guest, speaker, .. } = self;
+        drop((guest, speaker));
+        let goodbye = matches!(ending, Ending::Told { goodbye: true });
+        let close = async {
+            if goodbye {
+                peer.goodbye().await;
+            }
+            peer.close().await;
+        };
+        if timeout(CLOSE_TIMEOUT, close).await.is_err() {
+            log::warn!("a connection did not close in time");
+        }
+        match ending {
+            Ending::Told { .. } => None,
+            Ending::Failed(detail, blame) => Some((detail, blame)),
+        }
+    }
+}
+
+enum Piece {
+    Voice(VoicePacket),
+    Picture(Next<AccessUnit>),
+}
+
+/// What is to be sent next; voice goes first. Nothing before the connection is up.
+async fn next(flow: &mut Option<Flow>) -> Piece {
+    match flow {
+        Some(Flow { voice, pictures }) => tokio::select! {
+            biased;
+            packet = next_packet(voice) => Piece::Voice(packet),
+            picture = next_picture(pictures) => Piece::Picture(picture),
+        },
+        None => std::future::pending().await,
+    }
+}
+
+/// What a slow connection missed is skipped: old voice is worth nothing.
+async fn next_packet(voice: &mut broadcast::Receiver<VoicePacket>) -> VoicePacket {
+    loop {
+        match voice.recv().await {
+            Ok(packet) => return packet,
+            Err(RecvError::Lagged(lost)) => log::debug!(lost; "voice packets were dropped for a slow connection"),
+            Err(RecvError::Closed) => std::future::pending().await,
+        }
+    }
+}
+
+async fn next_picture(pictures: &mut Option<Watcher>) -> Next<AccessUnit> {
+    match pictures {
+        Some(pictures) => pictures.next().await,
+        None => std::future::pending().await,
+    }
+}
+
+fn blame(error: &PeerError) -> Option<ErrorCode> {
+    match error {
+        PeerError::Sdp(_) | PeerError::Negotiation(_) => Some(ErrorCode::BadSdp),
+        PeerError::Candidate(_) => Some(ErrorCode::BadCandidate),
+        PeerError::NoRelay | PeerError::Closed | PeerError::Broken | PeerError::Stack(_) => None,
+    }
+}

@@ -1,0 +1,350 @@
+//! The task that owns the call machine: it feeds it what signaling, connections and the operator say, and carries out
+//! what it decides. It never waits for any of them.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+use super::control::{Command as Operation, Order};
+use super::session::{Command, Role, Session};
+use super::studio::Studio;
+use crate::logic::call::{AnswerPolicy, CallKey, Calls, Event, Input, Output};
+use crate::net::peer::IceSettings;
+use crate::net::sdp;
+use crate::net::signaling::{Signaling, SignalingEvent};
+use crate::protocol::{ErrorCode, Kind, Message, ParseError, PeerInfo, UserId};
+
+/// Reports of all connections together; when full, connections wait.
+const REPORTS: usize = 256;
+/// Most people whose presence is remembered; it is only used to tell devices from people.
+const MAX_PEOPLE: usize = 10_000;
+/// How long the ending program waits for connections to say goodbye.
+const FAREWELL: Duration = Duration::from_secs(4);
+
+pub struct Settings {
+    pub me: UserId,
+    pub policy: AnswerPolicy,
+    pub max_calls: usize,
+    pub ice: IceSettings,
+    /// What `status` says of the device itself.
+    pub about: Value,
+}
+
+pub struct Switchboard {
+    settings: Settings,
+    calls: Calls,
+    sessions: HashMap<CallKey, Session>,
+    closing: JoinSet<()>,
+    reports: (mpsc::Sender<Input>, mpsc::Receiver<Input>),
+    signaling: Signaling,
+    studio: Arc<Studio>,
+    people: HashMap<UserId, Kind>,
+    /// Whoever placed a call and waits to hear what becomes of it.
+    callers: HashMap<CallKey, oneshot::Sender<Value>>,
+    registration: Registration,
+    started: Instant,
+}
+
+enum Registration {
+    Connecting,
+    Registered { since: Instant },
+    Lost { error: String },
+}
+
+impl Switchboard {
+    pub fn new(settings: Settings, signaling: Signaling, studio: Arc<Studio>, started: Instant) -> Switchboard {
+        Switchboard {
+            calls: Calls::new(settings.me.clone(), settings.policy, settings.max_calls),
+            settings,
+            sessions: HashMap::new(),
+            closing: JoinSet::new(),
+            reports: mpsc::channel(REPORTS),
+            signaling,
+            studio,
+            people: HashMap::new(),
+            callers: HashMap::new(),
+            registration: Registration::Connecting,
+            started,
+        }
+    }
+
+    /// Runs until `shutdown` resolves, then hangs up everywhere and leaves signaling.
+    pub async fn run(
+        mut self,
+        mut signals: mpsc::Receiver<SignalingEvent>,
+        mut orders: mpsc::Receiver<Order>,
+        shutdown: impl Future<Output = ()>,
+    ) {
+        tokio::pin!(shutdown);
+        loop {
+            let timer = self.calls.poll_timeout();
+            tokio::select! {
+                Some(event) = signals.recv() => self.signal(event),
+                Some(report) = self.reports.1.recv() => self.input(report),
+                Some(order) = orders.recv() => self.order(order),
+                () = sleep_until(timer) => self.calls.handle_timeout(Instant::now()),
+                Some(_) = self.closing.join_next() => {}
+                () = &mut shutdown => break,
+            }
+            self.carry_out();
+        }
+        self.input(Input::Shutdown);
+        self.carry_out();
+        let farewell = async { while self.closing.join_next().await.is_some() {} };
+        if timeout(FAREWELL, farewell).await.is_err() {
+            log::warn!("some connections did not close in time");
+        }
+        self.signaling.shutdown().await;
+    }
+
+    fn input(&mut self, input: Input) {
+        self.calls.handle(input, Instant::now());
+    }
+
+    fn signal(&mut self, event: SignalingEvent) {
+        match event {
+            SignalingEvent::Up => {
+                log::info!(id = self.settings.me.as_str(); "registered at the signaling server");
+                self.registration = Registration::Registered { since: Instant::now() };
+            }
+            SignalingEvent::Message(message) => self.message(message),
+            SignalingEvent::Malformed { from, error } => self.malformed(from, error),
+            SignalingEvent::Down { error, retry_in } => {
+                log::warn!("signaling: {error}; trying again in {:.1} s", retry_in.as_secs_f64());
+                self.registration = Registration::Lost { error: error.to_string() };
+                self.people.clear();
+            }
+        }
+    }
+
+    fn message(&mut self, message: Message) {
+        let me = &self.settings.me;
+        match message {
+            Message::Joined { peers, ice_servers, .. } => {
+                self.people = peers.into_iter().take(MAX_PEOPLE).map(|p| (p.user_id, p.kind)).collect();
+                // The device's own configuration comes first.
+                if self.settings.ice.servers.is_empty() {
+                    self.settings.ice.servers = ice_servers;
+                }
+            }
+            Message::Presence { peer: PeerInfo { user_id, kind, .. }, online } => {
+                if !online {
+                    self.people.remove(&user_id);
+                } else if self.people.len() < MAX_PEOPLE {
+                    self.people.insert(user_id, kind);
+                }
+            }
+            Message::Offer { user_id: Some(from), target_id, offer, call_id } if target_id == *me && from != *me => {
+                let sdp = offer.sdp;
+                let input = match sdp::check(&sdp) {
+                    Ok(()) => {
+                        let session = sdp::session_id(&sdp).map(str::to_owned);
+                        let from_device = self.people.get(&from) == Some(&Kind::Device);
+                        Input::Offer { from, call_id, sdp, session, from_device }
+                    }
+                    Err(error) => Input::BadOffer { from, call_id, detail: error.to_string() },
+                };
+                self.input(input);
+            }
+            Message::Answer { user_id: Some(from), target_id, answer, call_id } if target_id == *me => {
+                self.input(Input::Answer { from, call_id, sdp: answer.sdp });
+            }
+            Message::Candidate { user_id: Some(from), target_id, candidate, call_id } if target_id == *me => {
+                self.input(Input::Candidate { from, call_id, candidate });
+            }
+            Message::Ringing { user_id: Some(from), target_id, call_id } if target_id == *me => {
+                self.input(Input::Ringing { from, call_id });
+            }
+            Message::Leave { user_id: Some(from), target_id, reason, call_id } => {
+                let to_us = target_id.as_ref() == Some(me);
+                if to_us || target_id.is_none() {
+                    self.input(Input::Leave { from, call_id, reason, to_us });
+                }
+            }
+            Message::Error { code: ErrorCode::UnknownTarget, user_id: None, target_id: Some(user), .. } => {
+                self.input(Input::UnknownTarget { user });
+            }
+            Message::Error { code, message, user_id, .. } => {
+                let from = user_id.as_ref().map_or("the server", UserId::as_str);
+                log::warn!(code:? = code; "{from} did not accept a message: {message}");
+            }
+            // Not for us, or without a sender to answer to.
+            Message::Join { .. }
+            | Message::Offer { .. }
+            | Message::Answer { .. }
+            | Message::Candidate { .. }
+            | Message::Ringing { .. }
+            | Message::Leave { .. } => log::debug!("a signaling message that is not for us was ignored"),
+        }
+    }
+
+    fn malformed(&mut self, from: Option<UserId>, error: ParseError) {
+        log::debug!("a signaling message was not understood: {error}");
+        // A type we do not know belongs to a later version or another kind of client: no mistake to complain of.
+        if let (Some(from), ParseError::BadField { kind, .. }) = (from, &error)
+            && kind != "error"
+        {
+            self.signaling.send(Message::Error {
+                code: error.code(),
+                message: error.to_string(),
+                user_id: Some(self.settings.me.clone()),
+                target_id: Some(from),
+                in_reply_to: Some(kind.clone()),
+                call_id: None,
+            });
+        }
+    }
+
+    fn order(&mut self, order: Order) {
+        let refuse = |reply: oneshot::Sender<Value>, error: &str| {
+            // Whoever asked may have gone.
+            drop(reply.send(json!({ "ok": false, "error": error })));
+        };
+        let Order { operation, reply } = order;
+        match operation {
+            Operation::Status => self.status(reply),
+            Operation::Call { user } => {
+                let list = self.calls.list();
+                if user == self.settings.me {
+                    return refuse(reply, "a device cannot call itself");
+                }
+                if !matches!(self.registration, Registration::Registered { .. }) {
+                    return refuse(reply, "not registered at the signaling server: see 'callbox status'");
+                }
+                if list.iter().any(|c| c.user == user) {
+                    return refuse(reply, &format!("there is a call with {user} already"));
+                }
+                if list.len() >= self.settings.max_calls {
+                    return refuse(reply, "as many calls as [calls] max_calls allows are under way");
+                }
+                self.input(Input::Dial { user: user.clone(), call_id: random_call_id() });
+                match self.calls.list().iter().find(|c| c.user == user) {
+                    Some(call) => drop(self.callers.insert(call.key, reply)),
+                    None => refuse(reply, "the call could not be placed"),
+                }
+            }
+            Operation::Answer => match self.calls.list().iter().any(|c| c.state == "ringing") {
+                true => {
+                    self.input(Input::PickUp);
+                    drop(reply.send(json!({ "ok": true })));
+                }
+                false => refuse(reply, "nobody is ringing"),
+            },
+            Operation::Hangup => {
+                let ended = self.calls.list().len();
+                self.input(Input::HangUp);
+                drop(reply.send(json!({ "ok": true, "ended": ended })));
+            }
+        }
+    }
+
+    /// Gathers the figures in a task of its own, as connections answer in their own time.
+    fn status(&self, reply: oneshot::Sender<Value>) {
+        let now = Instant::now();
+        let signaling = match &self.registration {
+            Registration::Connecting => json!({ "state": "connecting" }),
+            Registration::Registered { since } => {
+                json!({ "state": "registered", "seconds": (now - *since).as_secs() })
+            }
+            Registration::Lost { error } => json!({ "state": "lost", "error": error }),
+        };
+        let mut status = self.settings.about.clone();
+        status["ok"] = json!(true);
+        status["uptimeSeconds"] = json!((now - self.started).as_secs());
+        status["signaling"]["registration"] = signaling;
+        status["media"] = json!(self.studio.stats());
+        let calls: Vec<_> = self
+            .calls
+            .list()
+            .into_iter()
+            .map(|call| {
+                let mut value = json!(call);
+                value["seconds"] = json!((now - call.since).as_secs());
+                (value, self.sessions.get(&call.key).map(Session::commands))
+            })
+            .collect();
+        tokio::spawn(async move {
+            let mut list = Vec::new();
+            for (mut value, commands) in calls {
+                if let Some(commands) = commands {
+                    let (ask, answer) = oneshot::channel();
+                    let asked = commands.try_send(Command::Stats(ask)).is_ok();
+                    if asked && let Ok(Ok(stats)) = timeout(Duration::from_millis(500), answer).await {
+                        value["stats"] = json!(stats);
+                    }
+                }
+                list.push(value);
+            }
+            status["calls"] = json!(list);
+            drop(reply.send(status));
+        });
+    }
+
+    fn carry_out(&mut self) {
+        while let Some(output) = self.calls.poll_output() {
+            match output {
+                Output::Send(message) => self.signaling.send(message),
+                Output::Answer { key, sdp } => self.open(key, Role::Answerer { offer: sdp }),
+                Output::Offer { key } => self.open(key, Role::Offerer),
+                Output::Renegotiate { key, sdp } => self.tell(key, Command::Renegotiate(sdp)),
+                Output::AcceptAnswer { key, sdp } => self.tell(key, Command::AcceptAnswer(sdp)),
+                Output::AddCandidate { key, candidate } => self.tell(key, Command::AddCandidate(candidate)),
+                Output::Close { key, goodbye } => {
+                    if let Some(session) = self.sessions.remove(&key) {
+                        self.closing.spawn(session.close(goodbye));
+                    }
+                }
+                Output::Report { key, user, event } => self.report(key, user, event),
+            }
+        }
+    }
+
+    fn open(&mut self, key: CallKey, role: Role) {
+        let (ice, studio, reports) = (self.settings.ice.clone(), self.studio.clone(), self.reports.0.clone());
+        self.sessions.insert(key, Session::start(key, role, ice, studio, reports));
+    }
+
+    fn tell(&self, key: CallKey, command: Command) {
+        if let Some(session) = self.sessions.get(&key) {
+            session.tell(command);
+        }
+    }
+
+    fn report(&mut self, key: CallKey, user: UserId, event: Event) {
+        let peer = user.as_str();
+        match &event {
+            Event::Incoming => log::info!(peer; "call from {peer}"),
+            Event::Dialing => log::info!(peer; "calling {peer}"),
+            Event::RingBack => log::info!(peer; "{peer} rings"),
+            Event::Connected => log::info!(peer; "connected with {peer}"),
+            Event::Disconnected => log::warn!(peer; "connection with {peer} lost; waiting for it to come back"),
+            Event::Ended(why) => log::info!(peer; "call with {peer} ended: {why}"),
+        }
+        let news = match event {
+            Event::Incoming | Event::Dialing | Event::Disconnected => return,
+            Event::RingBack => json!({ "ok": true, "state": "ringing" }),
+            Event::Connected => json!({ "ok": true, "state": "connected" }),
+            Event::Ended(why) => json!({ "ok": false, "error": format!("call to {peer}: {why}") }),
+        };
+        if let Some(caller) = self.callers.remove(&key) {
+            // Whoever asked may have stopped waiting.
+            drop(caller.send(news));
+        }
+    }
+}
+
+fn random_call_id() -> String {
+    format!("{:016x}", fastrand::u64(..))
+}
+
+async fn sleep_until(time: Option<Instant>) {
+    match time {
+        Some(time) => tokio::time::sleep_until(time.into()).await,
+        None => std::future::pending().await,
+    }
+}

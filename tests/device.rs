@@ -1,0 +1,12 @@
+//! The device as its callers see it: over real sockets on loopback, with synthetic camera, microphone and speaker, and a
+//! relay that knows nothing but the five basic messages.
+
+#[path = "common/relay.rs"]
+mod relay;
+
+#[path = "device/caller.rs"]
+mod caller;
+#[path = "device/calls.rs"]
+mod calls;
+#[path = "device/faults.rs"]
+mod faults;

@@ -1,0 +1,282 @@
+//! A device under test, and somebody who calls it with a WebSocket and a peer connection.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use callbox::config::Config;
+use callbox::device::control::{self, Command};
+use callbox::net::peer::{IceSettings, Peer, PeerEvent};
+use callbox::protocol::{Description, ErrorCode, Message, Reason, UserId, parse};
+use callbox::server::{Server, ServerSettings};
+use futures_util::{SinkExt, StreamExt};
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::net::TcpStream;
+use tokio::sync::mpsc::Receiver;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+use tokio_tungstenite::tungstenite::Message as Frame;
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
+
+/// Far more than anything here takes.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+pub async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
+    timeout(PATIENCE, future).await.unwrap_or_else(|_| panic!("{what} did not happen within {PATIENCE:?}"))
+}
+
+/// A device called "door".
+pub struct Door {
+    folder: TempDir,
+    stop: Option<oneshot::Sender<()>>,
+    task: JoinHandle<()>,
+}
+
+impl Door {
+    pub async fn open(signaling: &str, more: &str) -> Door {
+        let folder = tempfile::tempdir().unwrap();
+        let text = format!(
+            r#"
+            device = {{ id = "door" }}
+            signaling = {{ url = "{signaling}" }}
+            camera = {{ source = "synthetic", width = 320, height = 240, fps = 15 }}
+            microphone = {{ source = "synthetic" }}
+            speaker = {{ sink = "synthetic" }}
+            ice = {{ bind = ["127.0.0.1"], mdns = false }}
+            control = {{ socket = "{0}/callbox.sock" }}
+            state = {{ dir = "{0}" }}
+            {more}
+            "#,
+            folder.path().display()
+        );
+        let config = Config::from_toml(&text).unwrap();
+        let (stop, stopped) = oneshot::channel::<()>();
+        let (ready, is_ready) = oneshot::channel();
+        let task = tokio::spawn(async move {
+            let ready = |_: &callbox::device::Ready| ready.send(()).unwrap();
+            callbox::device::run(config, ready, async { drop(stopped.await) }).await.unwrap();
+        });
+        soon("the device's start", is_ready).await.unwrap();
+        let door = Door { folder, stop: Some(stop), task };
+        door.until("registered", |s| s["signaling"]["registration"]["state"] == "registered").await;
+        door
+    }
+
+    pub fn socket(&self) -> PathBuf {
+        self.folder.path().join("callbox.sock")
+    }
+
+    pub async fn order(&self, command: Command) -> Result<Value, String> {
+        control::request(&self.socket(), &command).await.map_err(|e| e.to_string())
+    }
+
+    pub async fn status(&self) -> Value {
+        self.order(Command::Status).await.unwrap()
+    }
+
+    /// Waits until the status is as wanted.
+    pub async fn until(&self, what: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+        let poll = async {
+            loop {
+                let status = self.status().await;
+                if wanted(&status) {
+                    return status;
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        match timeout(PATIENCE, poll).await {
+            Ok(status) => status,
+            Err(_) => panic!("never {what}: {:#}", self.status().await),
+        }
+    }
+
+    pub async fn until_idle(&self) {
+        let idle = |s: &Value| s["calls"].as_array().unwrap().is_empty() && s["media"]["video"].is_null();
+        self.until("idle", idle).await;
+    }
+
+    pub async fn close(mut self) {
+        self.stop.take().unwrap().send(()).unwrap();
+        soon("the device's end", &mut self.task).await.unwrap();
+    }
+}
+
+/// Somebody at the same relay.
+pub struct Caller {
+    pub me: UserId,
+    socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
+}
+
+impl Caller {
+    pub async fn join(url: &str, name: &str) -> Caller {
+        let me: UserId = name.parse().unwrap();
+        let (socket, _) = soon("a connection", connect_async(url)).await.unwrap();
+        let mut caller = Caller { me: me.clone(), socket };
+        caller.say(&Message::Join { user_id: me, name: None, kind: Default::default() }).await;
+        caller
+    }
+
+    pub async fn say(&mut self, message: &Message) {
+        self.say_raw(&message.to_text()).await;
+    }
+
+    pub async fn say_raw(&mut self, text: &str) {
+        self.socket.send(Frame::text(text)).await.unwrap();
+    }
+
+    /// The next message that `wanted` takes something from.
+    pub async fn hear<T>(&mut self, what: &str, mut wanted: impl FnMut(Message) -> Option<T>) -> T {
+        let listen = async {
+            loop {
+                let frame = self.socket.next().await.expect("the relay goes on").unwrap();
+                if let Frame::Text(text) = frame
+                    && let Ok((message, _)) = parse(&text)
+                    && let Some(found) = wanted(message)
+                {
+                    return found;
+                }
+            }
+        };
+        soon(what, listen).await
+    }
+
+    pub async fn hear_error(&mut self) -> ErrorCode {
+        self.hear("an error", |m| match m {
+            Message::Error { code, .. } => Some(code),
+            _ => None,
+        })
+        .await
+    }
+
+    pub async fn hear_leave(&mut self) -> Option<Reason> {
+        self.hear("a leave", |m| match m {
+            Message::Leave { reason, .. } => Some(reason),
+            _ => None,
+        })
+        .await
+    }
+
+    pub fn offer(&self, sdp: String) -> Message {
+        let offer = Description { kind: "offer".into(), sdp };
+        Message::Offer { user_id: Some(self.me.clone()), target_id: door(), offer, call_id: None }
+    }
+
+    pub fn candidate(&self, line: &str) -> Message {
+        let candidate = callbox::protocol::Candidate {
+            candidate: line.into(),
+            sdp_mid: Some("0".into()),
+            sdp_m_line_index: Some(0),
+            username_fragment: None,
+        };
+        Message::Candidate {
+            user_id: Some(self.me.clone()),
+            target_id: door(),
+            candidate: Some(candidate),
+            call_id: None,
+        }
+    }
+
+    pub fn leave(&self) -> Message {
+        Message::Leave { user_id: Some(self.me.clone()), target_id: Some(door()), reason: None, call_id: None }
+    }
+
+    /// Calls the door and waits until voice from there arrives.
+    pub async fn call(&mut self) -> Line {
+        let (peer, sdp, events) = Peer::offer(&ice()).await.unwrap();
+        let offer = self.offer(sdp);
+        self.say(&offer).await;
+        let answer = self
+            .hear("an answer", |m| match m {
+                Message::Answer { answer, .. } => Some(answer.sdp),
+                _ => None,
+            })
+            .await;
+        peer.accept_answer(&answer).await.unwrap();
+        self.talk(peer, events).await
+    }
+
+    /// Exchanges candidates until voice arrives.
+    pub async fn talk(&mut self, peer: Peer, mut events: Receiver<PeerEvent>) -> Line {
+        let talk = async {
+            loop {
+                tokio::select! {
+                    event = events.recv() => match event.expect("the call goes on") {
+                        PeerEvent::Candidate(candidate) => {
+                            let (user_id, call_id) = (Some(self.me.clone()), None);
+                            self.say(&Message::Candidate { user_id, target_id: door(), candidate, call_id }).await;
+                        }
+                        PeerEvent::Voice(_) => break,
+                        PeerEvent::Closed(reason) => panic!("the call ended: {reason:?}"),
+                        _ => {}
+                    },
+                    frame = self.socket.next() => {
+                        if let Frame::Text(text) = frame.expect("the relay goes on").unwrap()
+                            && let Ok((Message::Candidate { candidate, .. }, _)) = parse(&text)
+                        {
+                            peer.add_candidate(candidate.as_ref()).await.unwrap();
+                        }
+                    }
+                }
+            }
+        };
+        soon("voice from the door", talk).await;
+        Line { _peer: peer, events }
+    }
+}
+
+/// A call that talks.
+pub struct Line {
+    _peer: Peer,
+    events: Receiver<PeerEvent>,
+}
+
+impl Line {
+    /// Waits until `count` more packets of the door's voice have come.
+    pub async fn hears(&mut self, count: usize) {
+        for _ in 0..count {
+            let voice = async {
+                loop {
+                    match self.events.recv().await.expect("the call goes on") {
+                        PeerEvent::Voice(_) => return,
+                        PeerEvent::Closed(reason) => panic!("the call ended: {reason:?}"),
+                        _ => {}
+                    }
+                }
+            };
+            soon("voice from the door", voice).await;
+        }
+    }
+
+    /// Waits until the door says goodbye or closes the connection.
+    pub async fn ends(&mut self) {
+        let end = async {
+            while let Some(event) = self.events.recv().await {
+                if matches!(event, PeerEvent::Goodbye | PeerEvent::Closed(_)) {
+                    return;
+                }
+            }
+        };
+        soon("the end of the call", end).await;
+    }
+}
+
+/// Callbox's own server, which passes peers' errors on.
+pub struct AtCallbox {
+    pub url: String,
+    _server: Server,
+}
+
+pub async fn at_callbox() -> AtCallbox {
+    let server = Server::start(ServerSettings::new("127.0.0.1:0".parse().unwrap())).await.unwrap();
+    AtCallbox { url: format!("ws://{}/ws", server.local_addr()), _server: server }
+}
+
+pub fn ice() -> IceSettings {
+    IceSettings { servers: Vec::new(), relay_only: false, bind: vec!["127.0.0.1".parse().unwrap()], mdns: false }
+}
+
+pub fn door() -> UserId {
+    "door".parse().unwrap()
+}

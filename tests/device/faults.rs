@@ -1,0 +1,116 @@
+//! What strangers may send, and what becomes of it: a defined answer, and nobody else's call disturbed.
+
+use callbox::net::peer::Peer;
+use callbox::protocol::{Description, ErrorCode, MAX_CANDIDATES, Message, Reason};
+
+use crate::caller::{Caller, Door, at_callbox, door, ice};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn refuses_descriptions_that_cannot_be_used_without_disturbing_a_call() {
+    let server = at_callbox().await;
+    let door = Door::open(&server.url, "").await;
+    let mut anna = Caller::join(&server.url, "anna").await;
+    let mut line = anna.call().await;
+
+    let (_peer, good, _events) = Peer::offer(&ice()).await.unwrap();
+    let session = good.split("m=").next().unwrap().to_owned();
+    let audio = format!("m={}", good.split("m=").find(|m| m.starts_with("audio")).unwrap());
+    let video = format!("m={}", good.split("m=").find(|m| m.starts_with("video")).unwrap());
+    let bad = [
+        String::new(),
+        "rubbish".to_owned(),
+        "v=0\r\n".to_owned(),
+        session.clone(),
+        format!("{session}{}", audio.repeat(100)),
+        format!("{session}{audio}{}", video.repeat(2)),
+        format!("{session}{audio}{video}a=rid:\u{7f} send\r\na=simulcast:send 1\r\n"),
+        format!("{session}{audio}{video}a=rid:1 nowhere pt=96\r\n"),
+        good.replace("a=fingerprint", "a=nothing"),
+        good.replace("a=ice-ufrag", "a=nothing"),
+    ];
+    for (n, sdp) in bad.into_iter().enumerate() {
+        let mut stranger = Caller::join(&server.url, &format!("stranger-{n}")).await;
+        let offer = stranger.offer(sdp);
+        stranger.say(&offer).await;
+        assert_eq!(stranger.hear_error().await, ErrorCode::BadSdp, "offer {n}");
+        assert_eq!(stranger.hear_leave().await, Some(Reason::Failed), "offer {n}");
+    }
+    let offer = anna.offer("rubbish".into());
+    anna.say(&offer).await;
+    assert_eq!(anna.hear_error().await, ErrorCode::BadSdp, "a bad second offer");
+    line.hears(20).await;
+    let status = door.status().await;
+    assert_eq!(status["calls"].as_array().unwrap().len(), 1, "{status:#}");
+    door.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn answers_to_no_offer_and_garbage_candidates_are_refused() {
+    let server = at_callbox().await;
+    let at_door = Door::open(&server.url, "").await;
+    let mut anna = Caller::join(&server.url, "anna").await;
+    let mut line = anna.call().await;
+
+    let mut ben = Caller::join(&server.url, "ben").await;
+    for (caller, what) in [(&mut ben, "out of the blue"), (&mut anna, "in a call")] {
+        let answer = Description { kind: "answer".into(), sdp: "v=0\r\n".into() };
+        let user_id = Some(caller.me.clone());
+        caller.say(&Message::Answer { user_id, target_id: door(), answer, call_id: None }).await;
+        assert_eq!(caller.hear_error().await, ErrorCode::UnexpectedAnswer, "{what}");
+    }
+    for line in ["candidate:", "rubbish", "candidate:1 1 udp 99999999999 300.0.0.1 70000 typ nowhere", "\u{0}"] {
+        let candidate = anna.candidate(line);
+        anna.say(&candidate).await;
+        assert_eq!(anna.hear_error().await, ErrorCode::BadCandidate, "{line:?}");
+    }
+    line.hears(20).await;
+    at_door.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn misformed_messages_are_answered_and_unknown_ones_ignored() {
+    let server = at_callbox().await;
+    let door = Door::open(&server.url, "").await;
+    let mut anna = Caller::join(&server.url, "anna").await;
+    for text in [
+        r#"{"type":"offer","userId":"anna","targetId":"door","offer":"v=0"}"#,
+        r#"{"type":"offer","userId":"anna","targetId":"door"}"#,
+        r#"{"type":"candidate","userId":"anna","targetId":"door","candidate":7}"#,
+        r#"{"type":"answer","userId":"anna","targetId":"door","answer":{"type":"answer"}}"#,
+    ] {
+        anna.say_raw(text).await;
+        assert_eq!(anna.hear_error().await, ErrorCode::BadField, "{text}");
+    }
+    // Neither of these has an answer; the call that follows shows that they did no harm.
+    anna.say_raw(r#"{"type":"leave","userId":"anna","targetId":"door","reason":7}"#).await;
+    assert_eq!(anna.hear_error().await, ErrorCode::BadField);
+    anna.call().await.hears(5).await;
+    door.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn candidates_may_come_before_the_offer_in_any_number() {
+    let server = at_callbox().await;
+    let door = Door::open(&server.url, "").await;
+    let mut anna = Caller::join(&server.url, "anna").await;
+    for n in 0..MAX_CANDIDATES / 2 {
+        let candidate = anna.candidate(&format!("candidate:{n} 1 udp 1 127.0.0.1 {} typ host", 40_000 + n));
+        anna.say(&candidate).await;
+    }
+    anna.call().await.hears(5).await;
+    door.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_offer_of_another_session_replaces_the_call_and_of_the_same_session_changes_it() {
+    let server = at_callbox().await;
+    let door = Door::open(&server.url, "").await;
+    let mut anna = Caller::join(&server.url, "anna").await;
+    let mut first = anna.call().await;
+    let mut second = anna.call().await;
+    first.ends().await;
+    second.hears(10).await;
+    let status = door.status().await;
+    assert_eq!(status["calls"].as_array().unwrap().len(), 1, "{status:#}");
+    door.close().await;
+}
