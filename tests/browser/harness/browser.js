@@ -11,10 +11,11 @@ const SCREENSHOTS = fileURLToPath(new URL('../../../target/screenshots/', import
 export const PATIENCE = 20_000;
 
 /**
- * @param {{ devices?: boolean, permission?: boolean, autoplay?: boolean }} [options] `devices`: whether Chromium has a
- *   fake microphone and camera; `permission`: whether it hands them out without a question
+ * @param {{ devices?: boolean, permission?: boolean, hosts?: string }} [options] `devices`: whether
+ *   Chromium has a fake microphone and camera; `permission`: whether it hands them out without a question; `hosts`: its
+ *   own rules for host names
  */
-export function startBrowser({ devices = true, permission = true, autoplay = true } = {}) {
+export function startBrowser({ devices = true, permission = true, hosts } = {}) {
   return chromium.launch({
     executablePath: process.env.CHROMIUM_BIN ?? '/usr/bin/chromium',
     headless: true,
@@ -22,13 +23,14 @@ export function startBrowser({ devices = true, permission = true, autoplay = tru
       '--no-sandbox',
       '--no-first-run',
       '--allow-loopback-in-peer-connection',
+      '--autoplay-policy=no-user-gesture-required',
       '--disable-background-networking',
       '--disable-component-update',
       '--disable-quic',
       '--disable-sync',
       ...(devices ? ['--use-fake-device-for-media-stream'] : []),
       ...(permission ? ['--use-fake-ui-for-media-stream'] : []),
-      ...(autoplay ? ['--autoplay-policy=no-user-gesture-required'] : []),
+      ...(hosts ? [`--host-resolver-rules=${hosts}`] : []),
     ],
   });
 }
@@ -41,11 +43,13 @@ const AMBIENT = /favicon|net::ERR_|WebSocket connection to/;
  * @param {import('playwright-core').Browser} browser
  * @param {string} url
  * @param {string} name
- * @param {import('playwright-core').BrowserContextOptions} [options]
+ * @param {import('playwright-core').BrowserContextOptions & { init?: (argument: any) => void, argument?: any }} [options]
+ *   `init` runs in the page with `argument` before the page's own code
  * @returns {Promise<import('playwright-core').Page & { faults: string[] }>}
  */
-export async function openPage(browser, url, name, options = {}) {
+export async function openPage(browser, url, name, { init, argument, ...options } = {}) {
   const context = await browser.newContext({ viewport: { width: 1100, height: 760 }, ignoreHTTPSErrors: true, ...options });
+  if (init) await context.addInitScript(init, argument);
   const page = /** @type {any} */ (await context.newPage());
   page.setDefaultTimeout(PATIENCE);
   page.faults = [];

@@ -63,38 +63,44 @@ export async function frameRate(page, selector, count = 20) {
 }
 
 /**
- * Listens to what a media element plays until a tone stands out clearly, and returns its pitch in Hz.
+ * Listens to what a media element plays until the same pitch stands out several times in a row, and returns it in Hz.
  * @param {import('playwright-core').Page} page
  * @param {string} selector
+ * @param {number} [patience] how long to listen, in milliseconds
  * @returns {Promise<number>}
  */
-export function hearPitch(page, selector) {
-  return page.evaluate(async (selector) => {
-    const video = /** @type {HTMLVideoElement} */ (document.querySelector(selector));
-    const audio = new AudioContext();
-    await audio.resume();
-    const analyser = audio.createAnalyser();
-    analyser.fftSize = 16384;
-    analyser.smoothingTimeConstant = 0;
-    const track = /** @type {MediaStream} */ (video.srcObject).getAudioTracks()[0];
-    audio.createMediaStreamSource(new MediaStream([track])).connect(analyser);
-    const levels = new Float32Array(analyser.frequencyBinCount);
-    const deadline = performance.now() + 15_000;
-    try {
-      for (;;) {
-        await new Promise((later) => setTimeout(later, 50));
-        analyser.getFloatFrequencyData(levels);
-        // Below 100 Hz there is hum and the microphone's own filter, no tone of ours.
-        const lowest = Math.ceil((100 * analyser.fftSize) / audio.sampleRate);
-        let peak = lowest;
-        for (let bin = lowest; bin < levels.length; bin++) if (levels[bin] > levels[peak]) peak = bin;
-        if (levels[peak] > -60) return (peak * audio.sampleRate) / analyser.fftSize;
-        if (performance.now() > deadline) throw new Error(`nothing louder than ${levels[peak]} dB was heard`);
+export function hearPitch(page, selector, patience = 15_000) {
+  return page.evaluate(
+    async ([selector, patience]) => {
+      const video = /** @type {HTMLVideoElement} */ (document.querySelector(/** @type {string} */ (selector)));
+      const audio = new AudioContext();
+      await audio.resume();
+      const analyser = audio.createAnalyser();
+      analyser.fftSize = 16384;
+      analyser.smoothingTimeConstant = 0;
+      const track = /** @type {MediaStream} */ (video.srcObject).getAudioTracks()[0];
+      audio.createMediaStreamSource(new MediaStream([track])).connect(analyser);
+      const levels = new Float32Array(analyser.frequencyBinCount);
+      // Below 100 Hz there is hum and the microphone's own filter, no tone of ours.
+      const lowest = Math.ceil((100 * analyser.fftSize) / audio.sampleRate);
+      const deadline = performance.now() + /** @type {number} */ (patience);
+      try {
+        for (let last = 0, times = 0; performance.now() < deadline; ) {
+          await new Promise((later) => setTimeout(later, 50));
+          analyser.getFloatFrequencyData(levels);
+          let peak = lowest;
+          for (let bin = lowest; bin < levels.length; bin++) if (levels[bin] > levels[peak]) peak = bin;
+          times = levels[peak] > -60 && Math.abs(peak - last) <= 1 ? times + 1 : 0;
+          last = peak;
+          if (times === 4) return (peak * audio.sampleRate) / analyser.fftSize;
+        }
+        throw new Error('no tone was heard');
+      } finally {
+        await audio.close();
       }
-    } finally {
-      await audio.close();
-    }
-  }, selector);
+    },
+    /** @type {[string, number]} */ ([selector, patience]),
+  );
 }
 
 /**
