@@ -26,6 +26,9 @@ async fn takes_a_call_through_a_plain_relay_and_returns_to_idle() {
     line.ends().await;
     door.until_idle().await;
     door.close().await;
+    let from_door: Vec<_> = relay.forwarded().into_iter().filter(|m| m["targetId"] == "anna").collect();
+    assert!(from_door.iter().any(|m| m["type"] == "answer") && from_door.iter().any(|m| m["type"] == "candidate"));
+    assert!(from_door.iter().all(|m| m["userId"] == "door"), "each message names its sender: {from_door:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
