@@ -251,7 +251,7 @@ fn errors_name_file_line_key_and_what_is_allowed() {
             "[[ice.servers]]\nurls = ['turn:a']\nusername = 'a'\ncredential = 7",
             "callbox.toml:4: ice.servers.credential: must be text",
         ),
-        ("[calls]\nmax_calls = 0", "callbox.toml:2: calls.max_calls = 0: must be a number from 1 to 64"),
+        ("[calls]\nmax_calls = 0", "callbox.toml:2: calls.max_calls = 0: must be a number from 1 to 16"),
         ("calls.answer = 'never'", "callbox.toml:1: calls.answer = \"never\": must be \"auto\" or \"ring\""),
         ("log.level = 'loud'", "callbox.toml:1: log.level = \"loud\": must be \"off\", \"error\""),
         ("[camera]\nwidth = = 3", "callbox.toml:2: this is not TOML: "),
@@ -266,7 +266,7 @@ fn errors_name_file_line_key_and_what_is_allowed() {
 
 #[test]
 fn everything_wrong_is_said_at_once() {
-    let errors = errors("[camera]\nwidth = 0\nfps = 0\n[calls]\nmax_calls = 0");
+    let errors = errors("[camera]\nwidth = 0\nfsp = 0\n[calls]\nmax_calls = 0");
     assert_eq!(errors.lines().count(), 3, "{errors}");
 }
 

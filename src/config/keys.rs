@@ -92,7 +92,7 @@ pub const KEYS: &[Key] = &[
     key("ice.bind", List, r#"a list of IP addresses of this machine, such as ["192.168.1.5"]"#, Value("[]")),
     key("ice.mdns", Boolean, "true or false", Value("true")),
     key("calls.answer", Text, r#""auto" or "ring""#, Value(r#""auto""#)),
-    key("calls.max_calls", Integer, "a number from 1 to 64", Value("8")),
+    key("calls.max_calls", Integer, "a number from 1 to 16", Value("8")),
     key(
         "control.socket",
         Text,

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use toml::Spanned;
 use toml::de::{DeString, DeTable, DeValue};
 
-use super::error::{ConfigError, Problem};
+use super::error::Problem;
 use super::keys::{self, KEYS, Key, Kind, Preset};
 
 /// Where a value came from.
@@ -99,7 +99,8 @@ pub(super) struct Layers {
 }
 
 impl Layers {
-    pub fn gather(file: Option<(&Path, &str)>, variables: &[(OsString, OsString)]) -> Result<Layers, ConfigError> {
+    /// Also returns what is wrong already: unknown keys, text that is no TOML.
+    pub fn gather(file: Option<(&Path, &str)>, variables: &[(OsString, OsString)]) -> (Layers, Vec<Problem>) {
         let mut gathering = Gathering { nodes: BTreeMap::new(), problems: Vec::new() };
         gathering.defaults();
         if let Some((path, text)) = file {
@@ -110,8 +111,7 @@ impl Layers {
                 gathering.variable(name, value.to_str());
             }
         }
-        ConfigError::check(gathering.problems)?;
-        Ok(Layers { nodes: gathering.nodes })
+        (Layers { nodes: gathering.nodes }, gathering.problems)
     }
 
     pub fn get(&self, key: &str) -> Option<&Node> {

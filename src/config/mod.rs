@@ -190,8 +190,8 @@ impl Config {
 
 impl Loaded {
     fn from_parts(file: Option<(&Path, &str)>, surroundings: &Surroundings) -> Result<Loaded, ConfigError> {
-        let layers = layers::Layers::gather(file, &surroundings.variables)?;
-        let config = read::config(&layers, surroundings)?;
+        let (layers, problems) = layers::Layers::gather(file, &surroundings.variables);
+        let config = read::config(&layers, problems, surroundings)?;
         let warnings = report::warnings(&config, &layers);
         Ok(Loaded { config, warnings, file: file.map(|(path, _)| path.to_owned()), layers })
     }

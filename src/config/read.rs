@@ -14,8 +14,13 @@ use super::{
 };
 use crate::protocol::IceServer;
 
-pub(super) fn config(layers: &Layers, surroundings: &Surroundings) -> Result<Config, ConfigError> {
-    let mut reader = Reader { layers, problems: Vec::new() };
+/// `problems` are those that the layers had already.
+pub(super) fn config(
+    layers: &Layers,
+    problems: Vec<Problem>,
+    surroundings: &Surroundings,
+) -> Result<Config, ConfigError> {
+    let mut reader = Reader { layers, problems };
     let config = reader.config(surroundings);
     ConfigError::check(reader.problems)?;
     Ok(config)
@@ -45,7 +50,7 @@ impl Reader<'_> {
                 answer: self
                     .word("calls.answer", &[("auto", Answer::Auto), ("ring", Answer::Ring)])
                     .unwrap_or(Answer::Auto),
-                max_calls: self.number("calls.max_calls", |n| values::number_up_to(n, 1, 64)),
+                max_calls: self.number("calls.max_calls", |n| values::number_up_to(n, 1, 16)),
             },
             control: Control { socket: self.path("control.socket").unwrap_or_else(|| surroundings.control_socket()) },
             state: State { dir: self.path("state.dir").unwrap_or_else(|| surroundings.state_dir()) },
