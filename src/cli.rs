@@ -33,6 +33,18 @@ Exit codes: 0 done, 1 failed, 2 the configuration or the command line is wrong."
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Start the signaling server and the call page alone, for devices elsewhere
+    #[cfg(feature = "server")]
+    #[command(after_help = "\
+Takes [server] and [ice] of the configuration. Devices reach it with [signaling] url = \"wss://HOST:PORT/ws\".
+
+Examples:
+  callbox server
+  CALLBOX_SERVER__LISTEN=0.0.0.0:8443 CALLBOX_SERVER__INSECURE=true callbox server")]
+    Server {
+        #[command(flatten)]
+        config: ConfigFile,
+    },
     /// Check the configuration and print it with the origin of each value
     #[command(after_help = "\
 Reads the file and the environment as `callbox run` would, and prints every setting with its effective value: \

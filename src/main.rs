@@ -3,6 +3,10 @@
 #![forbid(unsafe_code)]
 
 mod cli;
+#[cfg(feature = "server")]
+mod daemon;
+#[cfg(feature = "server")]
+mod logging;
 mod outcome;
 
 use std::path::Path;
@@ -21,6 +25,8 @@ fn main() -> ExitCode {
 
 fn act(command: Command) -> Result<(), Failure> {
     match command {
+        #[cfg(feature = "server")]
+        Command::Server { config } => daemon::serve(config.file()),
         Command::Check { config } => check(config.file()),
         Command::Completions { shell } => {
             let mut script = Vec::new();

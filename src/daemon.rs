@@ -1,0 +1,73 @@
+//! The commands that stay: they log, say where to open the page, and end on SIGINT or SIGTERM.
+
+use std::path::Path;
+
+use anyhow::Context;
+use callbox::config::{Config, Loaded};
+use callbox::server::{Server, ServerSettings};
+use tokio::runtime::Runtime;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use crate::logging;
+use crate::outcome::{Failure, print};
+
+/// `callbox server`.
+pub fn serve(file: Option<&Path>) -> Result<(), Failure> {
+    let config = start(file)?;
+    runtime()?.block_on(async {
+        let stop = stop_signal()?;
+        let server = Server::start(ServerSettings::from(&config)).await.map_err(anyhow::Error::new)?;
+        let text = "The signaling server is ready.\n".to_owned();
+        tell(text, &server.page_urls(), server.ca_fingerprint().as_deref());
+        stop.await;
+        server.shutdown().await;
+        Ok(())
+    })
+}
+
+/// Reads the configuration, then logs as it says.
+fn start(file: Option<&Path>) -> Result<Config, Failure> {
+    let Loaded { config, warnings, file, .. } = Config::load(file)?;
+    logging::start(config.log, std::env::var("RUST_LOG").ok().as_deref());
+    match file {
+        Some(file) => log::info!(file:% = file.display(), version = env!("CARGO_PKG_VERSION"); "Callbox starts"),
+        None => log::info!(version = env!("CARGO_PKG_VERSION"); "Callbox starts without a configuration file"),
+    }
+    for warning in warnings {
+        log::warn!("{warning}");
+    }
+    Ok(config)
+}
+
+fn tell(mut text: String, pages: &[String], fingerprint: Option<&str>) {
+    if !pages.is_empty() {
+        text.push_str("Open in a browser:\n");
+    }
+    for page in pages {
+        text.push_str(&format!("  {page}\n"));
+    }
+    if let Some(fingerprint) = fingerprint {
+        text.push_str(&format!("SHA-256 of the certificate authority:\n  {fingerprint}\n"));
+    }
+    // A daemon whose standard output is gone still does its work.
+    if let Err(error) = print(text.as_bytes()) {
+        log::warn!(error:? = error; "nobody reads the addresses");
+    }
+}
+
+fn runtime() -> Result<Runtime, Failure> {
+    Ok(Runtime::new().context("the asynchronous runtime does not start")?)
+}
+
+/// Resolves when somebody wants the daemon to end.
+fn stop_signal() -> Result<impl Future<Output = ()>, Failure> {
+    let listen = |kind| -> Result<Signal, Failure> { Ok(signal(kind).context("signals cannot be received")?) };
+    let (mut interrupt, mut terminate) = (listen(SignalKind::interrupt())?, listen(SignalKind::terminate())?);
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+        log::info!("Callbox ends");
+    })
+}

@@ -1,0 +1,169 @@
+//! Where log records go: to the journal with their fields when systemd started the process, else to the terminal.
+
+use std::io::Write;
+
+use env_logger::fmt::Formatter;
+use log::kv::{Key, Value, VisitSource};
+use log::{LevelFilter, Log, Metadata, Record};
+use systemd_journal_logger::{JournalLog, connected_to_journal};
+
+/// Targets that warn on every healthy call; they are heard when `RUST_LOG` names them.
+#[cfg(feature = "device")]
+const QUIET: &[&str] = callbox::net::peer::QUIET_TARGETS;
+#[cfg(not(feature = "device"))]
+const QUIET: &[&str] = &[];
+
+/// Starts logging. `RUST_LOG` (`rust_log`) wins over the configured level.
+pub fn start(level: LevelFilter, rust_log: Option<&str>) {
+    let terminal = builder(level, rust_log).format(write_line).build();
+    let most = terminal.filter();
+    let journal = if connected_to_journal() { JournalLog::new().ok() } else { None };
+    let logger: Box<dyn Log> = match journal {
+        Some(journal) => Box::new(Journal { filter: terminal, journal }),
+        None => Box::new(terminal),
+    };
+    if log::set_boxed_logger(logger).is_ok() {
+        log::set_max_level(most);
+    }
+}
+
+fn builder(level: LevelFilter, rust_log: Option<&str>) -> env_logger::Builder {
+    let mut builder = env_logger::Builder::new();
+    builder.filter_level(level);
+    for target in QUIET {
+        builder.filter_module(target, level.min(LevelFilter::Error));
+    }
+    if let Some(directives) = rust_log {
+        builder.parse_filters(directives);
+    }
+    builder
+}
+
+/// The journal, behind the same filter as the terminal.
+struct Journal {
+    filter: env_logger::Logger,
+    journal: JournalLog,
+}
+
+impl Log for Journal {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        self.filter.enabled(metadata)
+    }
+
+    fn log(&self, record: &Record<'_>) {
+        if !self.filter.matches(record) {
+            return;
+        }
+        // journalctl shows the message alone, so the fields are told there too.
+        let mut message = record.args().to_string();
+        let mut fields = Fields(|key: &str, value: &str| message.push_str(&format!(" {key}={value}")));
+        let _ = record.key_values().visit(&mut fields);
+        let mut told = Record::builder();
+        told.metadata(record.metadata().clone()).key_values(record.key_values());
+        told.module_path(record.module_path()).file(record.file()).line(record.line());
+        self.journal.log(&told.args(format_args!("{message}")).build());
+    }
+
+    fn flush(&self) {
+        self.journal.flush();
+    }
+}
+
+/// `TIME LEVEL message key=value`, coloured on a terminal. What came from elsewhere cannot start a line of its own.
+fn write_line(out: &mut Formatter, record: &Record<'_>) -> std::io::Result<()> {
+    let style = out.default_level_style(record.level());
+    let time = out.timestamp_millis();
+    write!(out, "{time} {style}{:<5}{style:#} ", record.level())?;
+    if !record.target().starts_with("callbox") {
+        write!(out, "{}: ", record.target())?;
+    }
+    let message = record.args().to_string();
+    match message.chars().any(char::is_control) {
+        true => write!(out, "{}", message.escape_debug())?,
+        false => write!(out, "{message}")?,
+    }
+    let mut text = String::new();
+    let mut fields = Fields(|key: &str, value: &str| text.push_str(&format!(" {key}={value}")));
+    let _ = record.key_values().visit(&mut fields);
+    writeln!(out, "{text}")
+}
+
+/// Hands each field to a function, values quoted where they would not read as one word.
+struct Fields<F>(F);
+
+impl<'kvs, F: FnMut(&str, &str)> VisitSource<'kvs> for Fields<F> {
+    fn visit_pair(&mut self, key: Key<'kvs>, value: Value<'kvs>) -> Result<(), log::kv::Error> {
+        let text = value.to_string();
+        let plain =
+            !text.is_empty() && !text.contains(|c: char| c.is_whitespace() || c.is_control() || "\"=".contains(c));
+        if plain {
+            (self.0)(key.as_str(), &text)
+        } else {
+            (self.0)(key.as_str(), &format!("{text:?}"))
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use log::Level;
+    use std::sync::{Arc, Mutex};
+
+    #[derive(Clone, Default)]
+    struct Pipe(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Pipe {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_line_holds_time_level_message_and_fields() {
+        let pipe = Pipe::default();
+        let target = env_logger::Target::Pipe(Box::new(pipe.clone()));
+        let logger = builder(LevelFilter::Info, None).format(write_line).target(target).build();
+        let fields: &[(&str, Value<'_>)] =
+            &[("camera", "/dev/video0".into()), ("name", "a b\n".into()), ("width", 640.into()), ("none", "".into())];
+        let none: &[(&str, Value<'_>)] = &[];
+        let mut record = Record::builder();
+        record.level(Level::Info).target("callbox::media").key_values(&fields);
+        logger.log(&record.args(format_args!("camera opened")).build());
+        logger.log(&record.target("hyper").args(format_args!("odd\nline")).key_values(&none).build());
+        let text = String::from_utf8(pipe.0.lock().unwrap().clone()).unwrap();
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines.len(), 2, "{text}");
+        let (time, rest) = lines[0].split_once(' ').unwrap();
+        assert!(time.starts_with("20") && time.ends_with('Z'), "{time}");
+        assert_eq!(rest, r#"INFO  camera opened camera=/dev/video0 name="a b\n" width=640 none="""#);
+        assert!(lines[1].ends_with(r"INFO  hyper: odd\nline"), "{}", lines[1]);
+    }
+
+    #[cfg(feature = "device")]
+    #[test]
+    fn the_stack_below_is_quiet_unless_asked() {
+        let hears = |level, rust_log: Option<&str>, target: &str, of: Level| {
+            let record = Record::builder().level(of).target(target).build();
+            builder(level, rust_log).build().matches(&record)
+        };
+        use LevelFilter::{Info, Off, Trace};
+        assert!(hears(Info, None, "callbox::net", Level::Info));
+        assert!(!hears(Info, None, "callbox::net", Level::Debug));
+        for target in ["rtc_ice::agent", "rtc::peer", "webrtc", "rtc_dtls"] {
+            assert!(!hears(Trace, None, target, Level::Warn), "{target}");
+            assert!(hears(Info, None, target, Level::Error), "{target}");
+            assert!(!hears(Off, None, target, Level::Error), "{target}");
+        }
+        assert!(hears(Info, Some("debug"), "callbox", Level::Debug));
+        assert!(!hears(Info, Some("debug"), "rtc_ice", Level::Warn));
+        assert!(hears(Info, Some("warn,rtc_ice=debug"), "rtc_ice::agent", Level::Debug));
+        assert!(!hears(Info, Some("warn,rtc_ice=debug"), "callbox", Level::Info));
+    }
+}
