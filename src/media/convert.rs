@@ -58,6 +58,8 @@ pub struct Layout {
 pub enum FrameError {
     #[error("the buffer holds {got} bytes, a picture of this format has {needed}")]
     Short { got: usize, needed: usize },
+    #[error("the driver marked it as corrupted")]
+    Flagged,
     #[error("a picture of {width}x{height} pixels is outside of 2x2 to {MAX_SIDE}x{MAX_SIDE}")]
     Size { width: usize, height: usize },
     #[error("the JPEG picture cannot be read: {0}")]
@@ -238,6 +240,188 @@ fn jpeg_chroma(from: &[u8], (stride, rows): (usize, usize), sampling: Subsamp, t
                     *to = source.get(column * stride / w).map_or(128, |s| limited_chroma(*s));
                 }
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use turbojpeg::{Compressor, Image, PixelFormat as JpegPixels};
+
+    use super::*;
+
+    const RAW: [PixelFormat; 4] = [PixelFormat::I420, PixelFormat::Nv12, PixelFormat::Yuyv, PixelFormat::Uyvy];
+
+    /// A picture in `format` with rows padded by `pad` bytes, made pixel by pixel: the slow and obvious way.
+    fn buffer(
+        format: PixelFormat,
+        (w, h): (usize, usize),
+        pad: usize,
+        at: impl Fn(usize, usize) -> [u8; 3],
+    ) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        let mut row = |samples: Vec<u8>, pad: usize| {
+            bytes.extend(samples);
+            bytes.extend(vec![0xee; pad]);
+        };
+        let luma = |y: usize| (0..w).map(|x| at(x, y)[0]).collect::<Vec<_>>();
+        let chroma = |y: usize, which: usize| (0..w / 2).map(|x| at(2 * x, y)[which]).collect::<Vec<_>>();
+        match format {
+            PixelFormat::I420 => {
+                (0..h).for_each(|y| row(luma(y), pad));
+                (0..h / 2).for_each(|y| row(chroma(2 * y, 1), pad / 2));
+                (0..h / 2).for_each(|y| row(chroma(2 * y, 2), pad / 2));
+            }
+            PixelFormat::Nv12 => {
+                (0..h).for_each(|y| row(luma(y), pad));
+                for y in 0..h / 2 {
+                    row((0..w).map(|x| at(x & !1, 2 * y)[1 + x % 2]).collect(), pad);
+                }
+            }
+            PixelFormat::Yuyv | PixelFormat::Uyvy => {
+                for y in 0..h {
+                    let pair = |x: usize| {
+                        let [[y0, u, v], [y1, ..]] = [at(x, y), at(x + 1, y)];
+                        if format == PixelFormat::Yuyv { [y0, u, y1, v] } else { [u, y0, v, y1] }
+                    };
+                    row((0..w).step_by(2).flat_map(pair).collect(), pad);
+                }
+            }
+            PixelFormat::Mjpeg => unreachable!(),
+        }
+        bytes
+    }
+
+    fn layout(format: PixelFormat, (width, height): (usize, usize), pad: usize) -> Layout {
+        let bytes = if matches!(format, PixelFormat::Yuyv | PixelFormat::Uyvy) { 2 } else { 1 };
+        let stride = (width * bytes + pad) as u32;
+        Layout { format, width: width as u32, height: height as u32, stride, full_range: false }
+    }
+
+    #[test]
+    fn all_raw_formats_become_the_same_picture() {
+        // The colour changes only every four rows, so that it does not matter how rows are merged.
+        let at = |x: usize, y: usize| [(x * 3 + y * 7) as u8, (40 + x / 2 + y / 4) as u8, (200 - x / 2 - y / 4) as u8];
+        let size = (70, 20);
+        let mut converter = Converter::new();
+        for pad in [0, 6] {
+            for format in RAW {
+                let mut frame = I420::default();
+                converter.convert(layout(format, size, pad), &buffer(format, size, pad, at), &mut frame).unwrap();
+                let (y, u, v) = frame.planes();
+                for row in 0..20 {
+                    for column in 0..70 {
+                        let expected = at(column & !1, row & !1);
+                        assert_eq!(y[row * 70 + column], at(column, row)[0], "{format:?} {column},{row}");
+                        let chroma = row / 2 * 35 + column / 2;
+                        assert_eq!((u[chroma], v[chroma]), (expected[1], expected[2]), "{format:?} {column},{row}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn full_range_becomes_limited() {
+        for (full, limited) in
+            [([0, 0, 0], (16, 16, 16)), ([255, 255, 255], (235, 240, 240)), ([128; 3], (126, 128, 128))]
+        {
+            for format in RAW {
+                let (mut frame, size) = (I420::default(), (64, 4));
+                let layout = Layout { full_range: true, ..layout(format, size, 0) };
+                Converter::new().convert(layout, &buffer(format, size, 0, |_, _| full), &mut frame).unwrap();
+                let (y, u, v) = frame.planes();
+                assert_eq!((y[100], u[50], v[50]), limited, "{format:?}");
+            }
+        }
+    }
+
+    fn jpeg((width, height): (usize, usize), subsamp: Subsamp) -> Vec<u8> {
+        let mut compressor = Compressor::new().unwrap();
+        compressor.set_quality(95).unwrap();
+        compressor.set_subsamp(subsamp).unwrap();
+        // Left half red, right half blue.
+        let pixel = |i: usize| if i % width < width / 2 { [255, 0, 0] } else { [0, 0, 255] };
+        let pixels: Vec<u8> = (0..width * height).flat_map(pixel).collect();
+        let image = Image { pixels: &pixels[..], width, pitch: width * 3, height, format: JpegPixels::RGB };
+        compressor.compress_to_vec(image).unwrap()
+    }
+
+    const MJPEG: Layout = Layout { format: PixelFormat::Mjpeg, width: 64, height: 48, stride: 0, full_range: false };
+
+    #[test]
+    fn jpegs_of_any_subsampling_show_the_same() {
+        let all = [Subsamp::None, Subsamp::Sub2x1, Subsamp::Sub2x2, Subsamp::Sub1x2, Subsamp::Sub4x1, Subsamp::Sub1x4];
+        let mut converter = Converter::new();
+        for subsamp in all {
+            for size in [(64, 48), (66, 50), (65, 49)] {
+                let mut frame = I420::default();
+                converter.convert(MJPEG, &jpeg(size, subsamp), &mut frame).unwrap();
+                assert_eq!(frame.size(), (size.0 as u32 & !1, size.1 as u32 & !1));
+                let (y, u, v) = frame.planes();
+                let (width, half) = (frame.size().0 as usize, frame.size().0 as usize / 2);
+                let at = |x: usize, row: usize| {
+                    let chroma = row / 2 * half + x / 2;
+                    [y[row * width + x], u[chroma], v[chroma]]
+                };
+                // BT.601: red is 81, 90, 240 and blue 41, 240, 110.
+                for (x, row, expected) in [(6, 4, [81, 90, 240]), (58, 44, [41, 240, 110])] {
+                    let close = at(x, row).iter().zip(expected).all(|(got, want)| got.abs_diff(want) <= 3);
+                    assert!(close, "{subsamp:?} {size:?}: {:?} is not {expected:?}", at(x, row));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn grey_jpegs_have_no_colour() {
+        let mut frame = I420::default();
+        Converter::new().convert(MJPEG, &jpeg((64, 48), Subsamp::Gray), &mut frame).unwrap();
+        assert!(frame.planes().1.iter().chain(frame.planes().2).all(|s| *s == 128));
+    }
+
+    #[test]
+    fn padding_before_the_end_marker_is_no_error_but_truncation_is() {
+        let (mut frame, mut converter) = (I420::default(), Converter::new());
+        let whole = jpeg((64, 48), Subsamp::Sub2x1);
+        let (picture, end) = whole.split_at(whole.len() - 2);
+        let padded = [picture, &[0; 12], end].concat();
+        converter.convert(MJPEG, &padded, &mut frame).unwrap();
+        let truncated = &whole[..whole.len() / 2];
+        assert!(matches!(converter.convert(MJPEG, truncated, &mut frame), Err(FrameError::Jpeg(_))));
+        converter.convert(MJPEG, &whole, &mut frame).unwrap();
+    }
+
+    #[test]
+    fn impossible_sizes_are_errors() {
+        let (mut frame, mut converter) = (I420::default(), Converter::new());
+        for (width, height) in [(0, 0), (1, 2), (2, 100_000)] {
+            let layout = Layout { width, height, ..MJPEG };
+            assert!(matches!(converter.convert(layout, &[], &mut frame), Err(FrameError::Size { .. })));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_buffer_makes_it_panic(
+            format in prop::sample::select(PixelFormat::ALL.to_vec()),
+            width in 0u32..100, height in 0u32..100, stride in 0u32..300, full_range: bool,
+            bytes in prop::collection::vec(any::<u8>(), 0..20_000),
+        ) {
+            let layout = Layout { format, width, height, stride, full_range };
+            let mut frame = I420::default();
+            if Converter::new().convert(layout, &bytes, &mut frame).is_ok() && format != PixelFormat::Mjpeg {
+                prop_assert_eq!(frame.size(), (width & !1, height & !1));
+            }
+        }
+
+        #[test]
+        fn no_damaged_jpeg_makes_it_panic(at in 0usize..600, value: u8) {
+            let mut bytes = jpeg((64, 48), Subsamp::Sub2x1);
+            let at = at % bytes.len();
+            bytes[at] = value;
+            let _ = Converter::new().convert(MJPEG, &bytes, &mut I420::default());
         }
     }
 }

@@ -49,6 +49,8 @@ pub struct VideoStats {
     pub key_frames: u64,
     /// Bytes of all encoded pictures.
     pub bytes: u64,
+    /// Pictures the camera itself threw away: broken ones, and those that came too late.
+    pub discarded: u64,
     /// Captured pictures that a newer one replaced before the encoder came to them.
     pub dropped: u64,
     /// Captured pictures left out to keep to the viewers' rate.
@@ -209,6 +211,7 @@ fn capture_until_error(shared: &Shared, open: &mut OpenCamera) -> Result<(), Cam
         state.stats.camera_starts += 1;
     }
     let mut frame = I420::default();
+    let mut discarded = 0;
     loop {
         if shared.lock().stopping {
             return Ok(());
@@ -218,6 +221,8 @@ fn capture_until_error(shared: &Shared, open: &mut OpenCamera) -> Result<(), Cam
         let mut state = shared.lock();
         state.stats.fault = None;
         state.stats.captured += 1;
+        state.stats.discarded += camera.discarded() - discarded;
+        discarded = camera.discarded();
         frame = match state.slot.replace(Picture { frame, captured, arrived, fps }) {
             Some(old) => {
                 state.stats.dropped += 1;

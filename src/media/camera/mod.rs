@@ -10,6 +10,7 @@ use super::frame::I420;
 pub mod file;
 pub mod stamp;
 pub mod synthetic;
+pub mod v4l2;
 
 /// The size (pixels) and rate (pictures a second) asked for; a camera that cannot do it comes as close as it can.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +28,10 @@ pub trait Camera: Send {
     fn size(&self) -> (u32, u32);
     /// Pictures a second, as far as the camera says.
     fn fps(&self) -> f64;
+    /// Pictures that were thrown away since it was opened: broken ones, and those that came too late.
+    fn discarded(&self) -> u64 {
+        0
+    }
     /// Waits for the next picture, at most about two seconds, and writes it into `frame`, which takes its size.
     /// Returns when it was captured. After an error the camera has to be opened again.
     fn next_frame(&mut self, frame: &mut I420) -> Result<Instant, CameraError>;
