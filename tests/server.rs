@@ -7,5 +7,7 @@ mod calls;
 mod client;
 #[path = "server/faults.rs"]
 mod faults;
+#[path = "server/tls.rs"]
+mod tls;
 #[path = "server/web.rs"]
 mod web;

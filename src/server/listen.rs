@@ -13,10 +13,11 @@ use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, mpsc, watch};
+use tokio_rustls::TlsAcceptor;
 
 /// HTTP connections at a time, not counting WebSockets. Further ones wait in the kernel's queue.
 const MAX_HTTP: usize = 4096;
-/// A client that has not sent its request's head after this long is cut.
+/// A client that has not got through its handshake, or has not sent its request's head, after this long is cut.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a closed connection still takes what the client had under way.
 const LINGER: Duration = Duration::from_secs(1);
@@ -47,8 +48,20 @@ impl Tasks {
     }
 }
 
+/// What is behind a port.
+#[derive(Clone)]
+pub enum Entrance {
+    Plain(Router),
+    /// `plain` answers those who speak plain HTTP here: browsers do when people type no `https://`.
+    Tls {
+        acceptor: TlsAcceptor,
+        site: Router,
+        plain: Router,
+    },
+}
+
 /// Serves until the tasks are told to stop.
-pub async fn serve(listener: TcpListener, site: Router, tasks: Tasks) {
+pub async fn serve(listener: TcpListener, entrance: Entrance, tasks: Tasks) {
     let places = std::sync::Arc::new(Semaphore::new(MAX_HTTP));
     loop {
         let accepted = tokio::select! {
@@ -60,10 +73,10 @@ pub async fn serve(listener: TcpListener, site: Router, tasks: Tasks) {
         };
         match accepted {
             (Ok(place), Ok((stream, _))) => {
-                let (site, connection_tasks) = (site.clone(), tasks.clone());
+                let (entrance, connection_tasks) = (entrance.clone(), tasks.clone());
                 tasks.spawn(async move {
                     tokio::select! {
-                        () = serve_http(Lingering::new(stream), site) => {}
+                        () = enter(stream, entrance) => {}
                         () = connection_tasks.stopped() => {}
                     }
                     drop(place);
@@ -74,6 +87,28 @@ pub async fn serve(listener: TcpListener, site: Router, tasks: Tasks) {
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
             (Err(_), _) => return,
+        }
+    }
+}
+
+async fn enter(stream: TcpStream, entrance: Entrance) {
+    match entrance {
+        Entrance::Plain(site) => serve_http(Lingering::new(stream), site).await,
+        Entrance::Tls { acceptor, site, plain } => {
+            /// First byte of a TLS handshake (RFC 8446, section 5.1); no HTTP method begins with it.
+            const HANDSHAKE: u8 = 22;
+            let mut first = [0];
+            match tokio::time::timeout(HEAD_TIMEOUT, stream.peek(&mut first)).await {
+                Ok(Ok(1)) if first == [HANDSHAKE] => {}
+                Ok(Ok(1)) => return serve_http(Lingering::new(stream), plain).await,
+                Ok(Ok(_) | Err(_)) | Err(_) => return,
+            }
+            match tokio::time::timeout(HEAD_TIMEOUT, acceptor.accept(Lingering::new(stream))).await {
+                Ok(Ok(stream)) => serve_http(stream, site).await,
+                // For one, a browser that does not trust the certificate yet.
+                Ok(Err(error)) => log::debug!(error:%; "TLS handshake failed"),
+                Err(_) => {}
+            }
         }
     }
 }

@@ -1,12 +1,15 @@
 //! The signaling server: an axum shell around [`crate::logic::hub`], with the call page beside it.
 //!
-//! `listen` accepts connections, `page` and `socket` answer them, `switchboard` owns the hub.
+//! `listen` accepts connections, `page` and `socket` answer them, `switchboard` owns the hub, `tls` looks after the
+//! certificate, `landing` tells people how to trust it.
 
+mod landing;
 mod listen;
 mod page;
 mod settings;
 mod socket;
 mod switchboard;
+mod tls;
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -17,8 +20,11 @@ use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 
 use crate::protocol::IceServer;
-use listen::Tasks;
+use listen::{Entrance, Tasks};
 use switchboard::Switchboard;
+use tls::{CaInfo, Tls};
+
+pub use tls::TlsError;
 
 /// How long [`Server::shutdown`] waits for clients to take their leave.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(3);
@@ -80,11 +86,16 @@ pub enum ServerError {
     NoSuchAddress { address: SocketAddr, key: &'static str },
     #[error("cannot listen on {address}: {error}. Check [server] {key}")]
     Listen { address: SocketAddr, key: &'static str, error: io::Error },
+    #[error(transparent)]
+    Tls(#[from] TlsError),
 }
 
 /// A running server. Dropped, it ends without telling its clients; [`Server::shutdown`] tells them.
 pub struct Server {
     address: SocketAddr,
+    http_address: Option<SocketAddr>,
+    scheme: &'static str,
+    ca: Option<CaInfo>,
     /// Dropped or changed: everything ends.
     stop: watch::Sender<()>,
     /// Closed once every task of this server is over.
@@ -95,38 +106,75 @@ impl Server {
     pub async fn start(settings: ServerSettings) -> Result<Server, ServerError> {
         let listener = bind(settings.listen, "listen").await?;
         let address = listener.local_addr().unwrap_or(settings.listen);
+        let http = match settings.http_listen {
+            Some(at) => Some(bind(at, "http_listen").await?),
+            None => None,
+        };
+        let http_address = http.as_ref().and_then(|http| http.local_addr().ok());
+        let tls = Tls::open(&settings.tls, address.ip())?;
+        let ca = tls.as_ref().and_then(Tls::ca);
+        let scheme = if tls.is_some() { "https" } else { "http" };
 
         let (stop, stopped) = watch::channel(());
         let (over, tasks_over) = mpsc::channel(1);
         let tasks = Tasks::new(stopped, over);
         let switchboard = Switchboard::start(&settings, &tasks);
         let site = page::router(socket::Doors { switchboard, tasks: tasks.clone() });
-        tasks.spawn(listen::serve(listener, site, tasks.clone()));
-        log::info!(address:%, tls = "off"; "signaling server listens");
-        Ok(Server { address, stop, tasks_over })
+        let entrance = match &tls {
+            Some(tls) => Entrance::Tls { acceptor: tls.acceptor(), site, plain: landing::redirect(scheme, None) },
+            None => Entrance::Plain(site),
+        };
+        tasks.spawn(listen::serve(listener, entrance, tasks.clone()));
+        if let Some(http) = http {
+            let router = match &ca {
+                Some(ca) => landing::router(ca.clone(), address.port()),
+                None => landing::redirect(scheme, Some(address.port())),
+            };
+            tasks.spawn(listen::serve(http, Entrance::Plain(router), tasks.clone()));
+        }
+        if let Some(tls) = tls {
+            let (tasks, every) = (tasks.clone(), settings.certificate_check);
+            tasks.clone().spawn(async move {
+                tokio::select! {
+                    () = tls.keep_fresh(every) => {}
+                    () = tasks.stopped() => {}
+                }
+            });
+        }
+        log::info!(address:%, scheme; "signaling server listens");
+        Ok(Server { address, http_address, scheme, ca, stop, tasks_over })
     }
 
     pub fn local_addr(&self) -> SocketAddr {
         self.address
     }
 
+    /// Where the landing page is.
+    pub fn http_addr(&self) -> Option<SocketAddr> {
+        self.http_address
+    }
+
     /// Addresses of the page for a person to open, the best one first.
     pub fn page_urls(&self) -> Vec<String> {
-        let hosts = match self.address.ip() {
-            ip if ip.is_unspecified() => own_hosts(ip),
-            ip => vec![host(ip)],
-        };
-        hosts.iter().map(|host| format!("http://{host}:{}/", self.address.port())).collect()
+        urls(self.scheme, self.address)
+    }
+
+    /// Addresses of the page that says how to trust the local certificate authority, the best one first.
+    pub fn trust_urls(&self) -> Vec<String> {
+        match (self.http_address, &self.ca) {
+            (Some(address), Some(_)) => urls("http", address),
+            (Some(_), None) | (None, Some(_)) | (None, None) => Vec::new(),
+        }
     }
 
     /// SHA-256 of the local certificate authority, colon-separated.
     pub fn ca_fingerprint(&self) -> Option<String> {
-        None
+        self.ca.as_ref().map(|ca| ca.fingerprint.clone())
     }
 
     /// The local certificate authority in PEM, for the device's own client.
     pub fn ca_pem(&self) -> Option<String> {
-        None
+        self.ca.as_ref().map(|ca| ca.pem.clone())
     }
 
     /// Closes all connections (code 1001), and returns when they are closed or a few seconds have passed.
@@ -147,20 +195,15 @@ async fn bind(address: SocketAddr, key: &'static str) -> Result<TcpListener, Ser
     })
 }
 
-/// Names and addresses under which others reach a server that listens everywhere.
-fn own_hosts(wildcard: IpAddr) -> Vec<String> {
-    let name = gethostname::gethostname().to_string_lossy().into_owned();
-    let local = (!name.is_empty() && !name.contains('.')).then(|| format!("{name}.local"));
-    let addresses = if_addrs::get_if_addrs().unwrap_or_default();
-    let addresses = addresses
-        .iter()
-        .filter(|i| !i.is_loopback() && !i.is_link_local())
-        .map(|i| i.ip())
-        .filter(|ip| ip.is_ipv4() || wildcard.is_ipv6())
-        .map(host);
-    local.into_iter().chain(addresses).chain(["localhost".to_owned()]).collect()
+fn urls(scheme: &str, address: SocketAddr) -> Vec<String> {
+    let hosts = match address.ip() {
+        ip if ip.is_unspecified() => tls::own_hosts(ip),
+        ip => vec![host(ip)],
+    };
+    hosts.iter().map(|host| format!("{scheme}://{host}:{}/", address.port())).collect()
 }
 
+/// As in a URL.
 fn host(ip: IpAddr) -> String {
     match ip {
         IpAddr::V4(ip) => ip.to_string(),

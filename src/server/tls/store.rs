@@ -1,0 +1,73 @@
+//! Certificates and keys on disk: written whole or not at all, and a file that cannot be used is kept for a person to
+//! look at.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use super::TlsError;
+
+pub struct Store {
+    dir: PathBuf,
+}
+
+/// Who may read a file.
+#[derive(Clone, Copy)]
+pub enum Readers {
+    /// Mode 0600: a private key is in it.
+    Owner,
+    All,
+}
+
+impl Store {
+    pub fn open(dir: &Path) -> Result<Store, TlsError> {
+        let made = fs::DirBuilder::new().recursive(true).mode(0o755).create(dir);
+        made.map_err(|error| TlsError::Store { path: dir.to_owned(), error })?;
+        Ok(Store { dir: dir.to_owned() })
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.dir.join(name)
+    }
+
+    /// `None` where there is no such file. What is not UTF-8 comes back as something that is not PEM.
+    pub fn read(&self, name: &str) -> Result<Option<String>, TlsError> {
+        match fs::read(self.path(name)) {
+            Ok(bytes) => Ok(Some(String::from_utf8_lossy(&bytes).into_owned())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(TlsError::Store { path: self.path(name), error }),
+        }
+    }
+
+    /// Survives a power cut at any moment: the name points to the old text or to the new one.
+    pub fn write(&self, name: &str, text: &str, readers: Readers) -> Result<(), TlsError> {
+        let path = self.path(name);
+        self.replace(&path, text, readers).map_err(|error| TlsError::Store { path, error })
+    }
+
+    /// Renames a file that cannot be used.
+    pub fn set_aside(&self, name: &str) {
+        let aside = self.path(&format!("{name}.broken"));
+        if let Err(error) = fs::rename(self.path(name), &aside) {
+            log::warn!(file:% = self.path(name).display(), error:%; "cannot set the broken file aside");
+        }
+    }
+
+    fn replace(&self, path: &Path, text: &str, readers: Readers) -> io::Result<()> {
+        let mode = match readers {
+            Readers::Owner => 0o600,
+            Readers::All => 0o644,
+        };
+        let unfinished = path.with_extension("tmp");
+        match fs::remove_file(&unfinished) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            Ok(()) | Err(_) => {}
+        }
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&unfinished)?;
+        file.write_all(text.as_bytes())?;
+        file.sync_all()?;
+        fs::rename(&unfinished, path)?;
+        File::open(&self.dir)?.sync_all()
+    }
+}

@@ -1,0 +1,139 @@
+//! Certificates over the years, at chosen times.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::time::{Duration, SystemTime};
+
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use x509_parser::prelude::{FromDer, X509Certificate};
+
+use super::authority::{Authority, Leaf};
+
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
+fn names(names: &[&str]) -> BTreeSet<String> {
+    names.iter().map(|name| (*name).to_owned()).collect()
+}
+
+fn start() -> SystemTime {
+    SystemTime::UNIX_EPOCH + DAY * 20_700
+}
+
+fn der(leaf: &Leaf) -> Vec<u8> {
+    leaf.certified.cert[0].to_vec()
+}
+
+#[test]
+fn the_authority_stays_and_the_certificate_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("deep/tls");
+    let needed = names(&["localhost", "127.0.0.1"]);
+    let first = Authority::open(&path, &[], start()).unwrap();
+    let leaf = first.leaf(&needed, start()).unwrap();
+    let again = Authority::open(&path, &[], start() + DAY * 100).unwrap();
+    assert_eq!(again.info().fingerprint, first.info().fingerprint);
+    assert_eq!(der(&again.leaf(&needed, start() + DAY * 100).unwrap()), der(&leaf));
+    for file in ["ca.pem", "server.pem"] {
+        assert_eq!(fs::metadata(path.join(file)).unwrap().permissions().mode() & 0o777, 0o600, "{file}");
+    }
+    assert_eq!(fs::read_to_string(path.join("ca.crt")).unwrap(), first.info().pem);
+    assert!(!first.info().pem.contains("PRIVATE"));
+    assert_eq!(first.info().fingerprint.len(), 32 * 3 - 1);
+}
+
+#[test]
+fn the_certificate_is_renewed_in_time_and_for_further_names() {
+    let dir = tempfile::tempdir().unwrap();
+    let authority = Authority::open(dir.path(), &[], start()).unwrap();
+    let needed = names(&["localhost", "192.0.2.1"]);
+    let leaf = authority.leaf(&needed, start()).unwrap();
+    assert!(leaf.serves(&needed, &authority, start() + DAY * 260));
+    assert!(!leaf.serves(&needed, &authority, start() + DAY * 270));
+    assert!(leaf.serves(&names(&["localhost"]), &authority, start()), "an address that went away costs nothing");
+    assert!(!leaf.serves(&names(&["localhost", "192.0.2.2"]), &authority, start()));
+    let renewed = authority.leaf(&needed, start() + DAY * 270).unwrap();
+    assert_ne!(der(&renewed), der(&leaf));
+    assert!(renewed.serves(&needed, &authority, start() + DAY * 520));
+    // A name that the authority may not sign for would spoil the whole certificate: it is left out, and not missed.
+    let greedy = names(&["localhost", "door.local", "bank.example"]);
+    let leaf = authority.leaf(&greedy, start()).unwrap();
+    assert!(leaf.serves(&greedy, &authority, start()));
+    let der = der(&leaf);
+    let (_, certificate) = X509Certificate::from_der(&der).unwrap();
+    let held = format!("{:?}", certificate.subject_alternative_name().unwrap().unwrap().value);
+    assert!(held.contains("door.local") && !held.contains("bank.example"), "{held}");
+}
+
+#[test]
+fn certificates_keep_to_what_browsers_demand() {
+    let dir = tempfile::tempdir().unwrap();
+    let authority = Authority::open(dir.path(), &["gate.example".to_owned()], start()).unwrap();
+    let leaf = authority.leaf(&names(&["localhost", "gate.example", "::1"]), start()).unwrap();
+    let der = der(&leaf);
+    let (_, leaf) = X509Certificate::from_der(&der).unwrap();
+    let life = leaf.validity().not_after.timestamp() - leaf.validity().not_before.timestamp();
+    assert!(life <= 397 * 24 * 3600, "{life}");
+    assert!(!leaf.is_ca());
+    let usage = leaf.extended_key_usage().unwrap().unwrap().value;
+    assert!(usage.server_auth && !usage.client_auth && !usage.any);
+    assert_eq!(leaf.subject_alternative_name().unwrap().unwrap().value.general_names.len(), 3);
+
+    let info = authority.info();
+    let ca_der = CertificateDer::from_pem_slice(info.pem.as_bytes()).unwrap();
+    assert_eq!(ca_der.as_ref(), info.der);
+    let (_, ca) = X509Certificate::from_der(&ca_der).unwrap();
+    assert_eq!(ca.basic_constraints().unwrap().unwrap().value.path_len_constraint, Some(0));
+    let constraints = ca.name_constraints().unwrap().unwrap();
+    assert!(constraints.critical);
+    let permitted = format!("{:?}", constraints.value.permitted_subtrees);
+    assert!(permitted.contains("\"local\"") && permitted.contains("gate.example"), "{permitted}");
+    assert!(ca.subject().to_string().starts_with("CN=Callbox local CA ("), "{}", ca.subject());
+}
+
+#[test]
+fn broken_files_are_made_anew() {
+    let dir = tempfile::tempdir().unwrap();
+    let needed = names(&["localhost"]);
+    let first = Authority::open(dir.path(), &[], start()).unwrap();
+    let leaf = first.leaf(&needed, start()).unwrap();
+
+    fs::write(dir.path().join("server.pem"), b"\xff not PEM").unwrap();
+    assert_ne!(der(&first.leaf(&needed, start()).unwrap()), der(&leaf));
+
+    let whole = fs::read_to_string(dir.path().join("ca.pem")).unwrap();
+    let certificate_only = first.info().pem;
+    let half = &whole[..whole.len() / 2];
+    for broken in ["", half, &certificate_only] {
+        fs::write(dir.path().join("ca.pem"), broken).unwrap();
+        let second = Authority::open(dir.path(), &[], start()).unwrap();
+        assert_ne!(second.info().fingerprint, first.info().fingerprint);
+        assert_eq!(fs::read_to_string(dir.path().join("ca.pem.broken")).unwrap(), broken);
+        // The stored certificate is the first authority's.
+        let leaf = second.leaf(&needed, start()).unwrap();
+        assert!(leaf.serves(&needed, &second, start()) && !leaf.serves(&needed, &first, start()));
+    }
+}
+
+#[test]
+fn an_expired_authority_is_replaced_and_certificates_do_not_outlive_theirs() {
+    let dir = tempfile::tempdir().unwrap();
+    let needed = names(&["localhost"]);
+    let first = Authority::open(dir.path(), &[], start()).unwrap();
+    let late = start() + DAY * 3600;
+    let leaf = Authority::open(dir.path(), &[], late).unwrap().leaf(&needed, late).unwrap();
+    // There is nothing to gain by renewing it until both end.
+    assert!(leaf.serves(&needed, &first, start() + DAY * 3649));
+    let after = start() + DAY * 3651;
+    assert!(!leaf.serves(&needed, &first, after));
+    assert_ne!(Authority::open(dir.path(), &[], after).unwrap().info().fingerprint, first.info().fingerprint);
+}
+
+#[test]
+fn a_directory_that_cannot_be_written_is_explained() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("file"), "").unwrap();
+    let error = Authority::open(&dir.path().join("file/tls"), &[], start()).err().unwrap().to_string();
+    assert!(error.contains("file/tls") && error.contains("[state] dir"), "{error}");
+}
