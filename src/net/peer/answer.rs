@@ -14,22 +14,35 @@ use crate::net::sdp::{self, Kind, Section};
 
 impl Session {
     /// Applies an offer, first or further, and answers it: the caller hears us and we hear the caller; the caller sees us;
-    /// video from the caller is declined.
+    /// video from the caller is declined. An offer that cannot be used leaves a running call as it was.
     pub(super) async fn answer(&self, offer: &str) -> Result<String, PeerError> {
         let _one = self.negotiation.lock().await;
-        let description = RTCSessionDescription::offer(offer.to_owned()).map_err(refused)?;
-        self.connection.set_remote_description(description).await.map_err(refused)?;
         let sections = sdp::sections(offer);
+        match self.apply(offer, &sections).await {
+            Ok(answer) => {
+                self.settle(&sections).await?;
+                Ok(answer)
+            }
+            Err(error) => {
+                if let Ok(rollback) = RTCSessionDescription::rollback(None) {
+                    let _ = self.connection.set_remote_description(rollback).await;
+                }
+                Err(refused(error))
+            }
+        }
+    }
+
+    async fn apply(&self, offer: &str, sections: &[Section<'_>]) -> webrtc::error::Result<String> {
+        self.connection.set_remote_description(RTCSessionDescription::offer(offer.to_owned())?).await?;
         for kind in [Kind::Audio, Kind::Video] {
             // Of several sections of a kind the first gets our track; the others are not used.
             for (index, section) in sections.iter().filter(|section| section.kind == kind).enumerate() {
-                self.take(section, index == 0).await.map_err(refused)?;
+                self.take(section, index == 0).await?;
             }
         }
-        let answer = self.connection.create_answer(None).await.map_err(refused)?;
+        let answer = self.connection.create_answer(None).await?;
         let text = answer.sdp.clone();
-        self.connection.set_local_description(answer).await.map_err(refused)?;
-        self.settle(&sections).await?;
+        self.connection.set_local_description(answer).await?;
         Ok(text)
     }
 

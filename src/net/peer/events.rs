@@ -18,7 +18,8 @@ const RESERVED: usize = 96;
 /// The sending end, shared by everything that belongs to one peer. After `Closed` nothing more comes out of it.
 pub(super) struct Events {
     open: Mutex<Option<Open>>,
-    connected: AtomicBool,
+    is_up: AtomicBool,
+    has_connected: AtomicBool,
     voice_dropped: AtomicU64,
 }
 
@@ -32,20 +33,36 @@ impl Events {
         let (queue, receiver) = mpsc::channel(EVENT_QUEUE);
         let open = queue.clone().try_reserve_owned().ok().map(|last| Open { queue, last });
         (
-            Events { open: Mutex::new(open), connected: AtomicBool::new(false), voice_dropped: AtomicU64::new(0) },
+            Events {
+                open: Mutex::new(open),
+                is_up: AtomicBool::new(false),
+                has_connected: AtomicBool::new(false),
+                voice_dropped: AtomicU64::new(0),
+            },
             receiver,
         )
     }
 
     /// News that must arrive.
     pub(super) fn tell(&self, event: PeerEvent) {
-        if let PeerEvent::Connected = event {
-            self.connected.store(true, Ordering::Relaxed);
-        }
         if let Some(open) = &*self.lock()
             && open.queue.try_send(event).is_err()
         {
             log::error!("a call's events are not read: one was lost");
+        }
+    }
+
+    /// ICE and DTLS are up. An ICE restart reports it again; the owner hears it once per loss.
+    pub(super) fn connected(&self) {
+        self.has_connected.store(true, Ordering::Relaxed);
+        if !self.is_up.swap(true, Ordering::Relaxed) {
+            self.tell(PeerEvent::Connected);
+        }
+    }
+
+    pub(super) fn disconnected(&self) {
+        if self.is_up.swap(false, Ordering::Relaxed) {
+            self.tell(PeerEvent::Disconnected);
         }
     }
 
@@ -76,7 +93,7 @@ impl Events {
 
     /// The connection has been up at least once.
     pub(super) fn has_connected(&self) -> bool {
-        self.connected.load(Ordering::Relaxed)
+        self.has_connected.load(Ordering::Relaxed)
     }
 
     pub(super) fn is_closed(&self) -> bool {

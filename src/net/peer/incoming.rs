@@ -134,8 +134,8 @@ impl PeerConnectionEventHandler for Handler {
 
     async fn on_connection_state_change(&self, state: RTCPeerConnectionState) {
         match state {
-            RTCPeerConnectionState::Connected => self.0.events.tell(PeerEvent::Connected),
-            RTCPeerConnectionState::Disconnected => self.0.events.tell(PeerEvent::Disconnected),
+            RTCPeerConnectionState::Connected => self.0.events.connected(),
+            RTCPeerConnectionState::Disconnected => self.0.events.disconnected(),
             RTCPeerConnectionState::Failed => self.0.events.close(CloseReason::Failed(
                 "no network path between the two sides was found, or it was lost; a TURN server may be needed"
                     .to_owned(),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use rtc::interceptor::{Interceptor, Packet, StreamInfo, TaggedPacket};
+use rtc::interceptor::{Attribute, Interceptor, Packet, StreamInfo, TaggedPacket};
 use rtc::rtcp::payload_feedbacks::full_intra_request::FullIntraRequest;
 use rtc::rtcp::payload_feedbacks::picture_loss_indication::PictureLossIndication;
 use rtc::rtcp::receiver_report::ReceiverReport;
@@ -28,6 +28,7 @@ pub(super) struct SentStream {
     shift: AtomicI64,
     pub(super) packets: AtomicU64,
     pub(super) bytes: AtomicU64,
+    pub(super) retransmitted: AtomicU64,
     pub(super) lost: AtomicU32,
     /// In 1/256 (RFC 3550, section 6.4.1).
     pub(super) fraction_lost: AtomicU32,
@@ -46,6 +47,7 @@ impl SentStream {
             shift: AtomicI64::new(0),
             packets: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
+            retransmitted: AtomicU64::new(0),
             lost: AtomicU32::new(0),
             fraction_lost: AtomicU32::new(0),
             jitter: AtomicU32::new(0),
@@ -90,7 +92,7 @@ fn signed_nanos(later: Instant, earlier: Instant) -> i128 {
 }
 
 /// Sits closest to the network. Inbound it tells the owner of PLI (RFC 4585, section 6.3.1) and FIR (RFC 5104, section
-/// 4.3.1) and notes what reception reports say; outbound it moves the RTP time in sender reports from "when it was
+/// 4.3.1) and notes what reception reports say; outbound it counts retransmissions and moves the RTP time in sender reports from "when it was
 /// written" to "when it was captured", which is what browsers synchronise lips by.
 pub(super) struct Reports {
     events: Arc<Events>,
@@ -104,6 +106,10 @@ impl Reports {
         Reports { events, streams, inbound: VecDeque::new(), outbound: VecDeque::new() }
     }
 
+    fn stream(&self, ssrc: u32) -> Option<&SentStream> {
+        self.streams.iter().find(|stream| stream.ssrc == ssrc).map(Arc::as_ref)
+    }
+
     fn read(&self, packet: &dyn rtc::rtcp::Packet) {
         let packet = packet.as_any();
         if packet.is::<PictureLossIndication>() || packet.is::<FullIntraRequest>() {
@@ -115,7 +121,7 @@ impl Reports {
             (None, None) => return,
         };
         for report in reports {
-            if let Some(stream) = self.streams.iter().find(|stream| stream.ssrc == report.ssrc) {
+            if let Some(stream) = self.stream(report.ssrc) {
                 stream.note(report);
             }
         }
@@ -123,7 +129,7 @@ impl Reports {
 
     fn with_capture_time(&self, packet: Box<dyn rtc::rtcp::Packet>, now: Instant) -> Box<dyn rtc::rtcp::Packet> {
         let Some(report) = packet.as_any().downcast_ref::<SenderReport>() else { return packet };
-        let Some(stream) = self.streams.iter().find(|stream| stream.ssrc == report.ssrc) else { return packet };
+        let Some(stream) = self.stream(report.ssrc) else { return packet };
         Box::new(SenderReport { rtp_time: stream.timestamp_at(now), ..report.clone() })
     }
 }
@@ -150,9 +156,18 @@ impl Protocol<TaggedPacket, TaggedPacket, ()> for Reports {
     }
 
     fn handle_write(&mut self, mut packet: TaggedPacket) -> Result<(), Error> {
-        if let Packet::Rtcp(packets) = &mut packet.message.packet {
-            let taken = std::mem::take(packets);
-            *packets = taken.into_iter().map(|report| self.with_capture_time(report, packet.now)).collect();
+        let again = packet.message.has(&Attribute::Retransmission);
+        match &mut packet.message.packet {
+            Packet::Rtcp(packets) => {
+                let taken = std::mem::take(packets);
+                *packets = taken.into_iter().map(|report| self.with_capture_time(report, packet.now)).collect();
+            }
+            Packet::Rtp(media) if again => {
+                if let Some(stream) = self.stream(media.header.ssrc) {
+                    stream.retransmitted.fetch_add(1, Ordering::Relaxed);
+                }
+            }
+            _ => {}
         }
         self.outbound.push_back(packet);
         Ok(())

@@ -38,6 +38,8 @@ pub struct StreamStats {
     pub packets_sent: u64,
     /// Payload only.
     pub bytes_sent: u64,
+    /// On request of the other side, besides the former.
+    pub packets_retransmitted: u64,
     pub packets_lost: u32,
     /// Since the report before the last, 0 to 1.
     pub fraction_lost: f64,
@@ -62,6 +64,7 @@ impl SentStream {
         StreamStats {
             packets_sent: self.packets.load(Ordering::Relaxed),
             bytes_sent: self.bytes.load(Ordering::Relaxed),
+            packets_retransmitted: self.retransmitted.load(Ordering::Relaxed),
             packets_lost: self.lost.load(Ordering::Relaxed),
             fraction_lost: f64::from(self.fraction_lost.load(Ordering::Relaxed)) / 256.0,
             jitter_ms: f64::from(self.jitter.load(Ordering::Relaxed)) * 1000.0 / f64::from(self.clock_rate),

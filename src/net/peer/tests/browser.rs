@@ -186,17 +186,22 @@ impl Browser {
     }
 
     pub(super) async fn ask_for_key_frame(&self, by_fir: bool) {
-        let track = self.video.lock().unwrap().clone().expect("a video track");
-        let media_ssrc = track.ssrcs().await[0];
-        track
-            .write_rtcp(vec![if by_fir {
-                let fir = vec![FirEntry { ssrc: media_ssrc, sequence_number: 1 }];
-                Box::new(FullIntraRequest { sender_ssrc: 1, media_ssrc, fir })
-            } else {
-                Box::new(PictureLossIndication { sender_ssrc: 1, media_ssrc })
-            }])
-            .await
-            .unwrap();
+        let media_ssrc = self.track().ssrcs().await[0];
+        if by_fir {
+            let fir = vec![FirEntry { ssrc: media_ssrc, sequence_number: 1 }];
+            self.feed_back(FullIntraRequest { sender_ssrc: 1, media_ssrc, fir }).await;
+        } else {
+            self.feed_back(PictureLossIndication { sender_ssrc: 1, media_ssrc }).await;
+        }
+    }
+
+    /// Sends RTCP that concerns the video it receives.
+    pub(super) async fn feed_back(&self, packet: impl rtc::rtcp::Packet + 'static) {
+        self.track().write_rtcp(vec![Box::new(packet)]).await.unwrap();
+    }
+
+    fn track(&self) -> Arc<dyn TrackRemote> {
+        self.video.lock().unwrap().clone().expect("a video track")
     }
 
     pub(super) async fn say(&self, text: &str) {

@@ -2,6 +2,7 @@
 
 mod browser;
 mod calls;
+mod feedback;
 mod lifecycle;
 mod offers;
 

@@ -1,0 +1,92 @@
+//! RTCP: what the other side reports and asks for, and the clocks it synchronises by.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use rtc::interceptor::{AttributedPacket, Packet, TaggedPacket};
+use rtc::rtcp::receiver_report::ReceiverReport;
+use rtc::rtcp::reception_report::ReceptionReport;
+use rtc::rtcp::sender_report::SenderReport;
+use rtc::rtcp::transport_feedbacks::transport_layer_nack::{NackPair, TransportLayerNack};
+use rtc::rtp_transceiver::rtp_sender::RtpCodecKind::Video;
+use rtc::sansio::Protocol;
+use rtc::shared::TransportContext;
+use webrtc::rtp_transceiver::RTCRtpTransceiverDirection::Recvonly;
+
+use super::browser::Browser;
+use super::*;
+use crate::logic::unit::AccessUnit;
+use crate::net::peer::events::Events;
+use crate::net::peer::reports::{Reports, SentStream};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lost_packet_is_sent_again_and_losses_are_counted() {
+    let mut browser = Browser::new(Some(Recvonly)).await;
+    let side = browser.call(false).await;
+    let data = Bytes::from_static(&[0, 0, 0, 1, 0x65, 1, 2, 3]);
+    let unit = AccessUnit { data, key: true, captured: Instant::now(), size: (16, 16) };
+    side.peer.send_video(&unit).await.unwrap();
+    let first = browser.rtp(Video).await;
+
+    let media_ssrc = first.header.ssrc;
+    let nacks = vec![NackPair { packet_id: first.header.sequence_number, lost_packets: 0 }];
+    browser.feed_back(TransportLayerNack { sender_ssrc: 1, media_ssrc, nacks }).await;
+    let report =
+        ReceptionReport { ssrc: media_ssrc, fraction_lost: 64, total_lost: 7, jitter: 90, ..Default::default() };
+    browser.feed_back(ReceiverReport { ssrc: 1, reports: vec![report], ..Default::default() }).await;
+    let counted = async {
+        loop {
+            let video = side.peer.stats().await.video;
+            if (video.packets_lost, video.fraction_lost, video.jitter_ms) == (7, 0.25, 1.0)
+                && video.packets_retransmitted == 1
+            {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, counted).await.expect("the report's figures");
+}
+
+#[test]
+fn timestamps_follow_the_capture_clock() {
+    let epoch = Instant::now();
+    let video = SentStream::new(90_000, epoch);
+    let first = video.timestamp_at(epoch);
+    assert_eq!(video.timestamp_at(epoch + Duration::from_millis(40)).wrapping_sub(first), 3600);
+    assert_eq!(video.timestamp_at(epoch - Duration::from_millis(40)).wrapping_sub(first), 3600_u32.wrapping_neg());
+    // Days later the timestamp has wrapped several times.
+    let days = 1_u64 << 20;
+    assert_eq!(video.timestamp_at(epoch + Duration::from_secs(days)).wrapping_sub(first), (days * 90_000) as u32);
+}
+
+/// A sender report as the stack writes it, through our interceptor.
+fn reported(streams: [Arc<SentStream>; 2], ssrc: u32, now: Instant) -> u32 {
+    let mut reports = Reports::new(Arc::new(Events::new().0), streams);
+    let report = SenderReport { ssrc, rtp_time: 12_345, ..Default::default() };
+    let message = AttributedPacket::new(Packet::Rtcp(vec![Box::new(report)]));
+    reports.handle_write(TaggedPacket { now, transport: TransportContext::default(), message }).unwrap();
+    let Some(Packet::Rtcp(packets)) = reports.poll_write().map(|out| out.message.packet) else { panic!("RTCP") };
+    packets[0].as_any().downcast_ref::<SenderReport>().unwrap().rtp_time
+}
+
+#[test]
+fn sender_reports_pair_the_clock_with_capture_times() {
+    let epoch = Instant::now();
+    let [video, voice] = [Arc::new(SentStream::new(90_000, epoch)), Arc::new(SentStream::new(48_000, epoch))];
+    let report = |ssrc, now| reported([video.clone(), voice.clone()], ssrc, now);
+    let at = |millis| epoch + Duration::from_millis(millis);
+    assert_eq!(report(video.ssrc, at(500)), video.timestamp_at(at(500)));
+    assert_eq!(report(1 ^ video.ssrc, at(500)), 12_345, "not ours");
+
+    // The microphone started 300 ms after the epoch; packets of 20 ms are written up to 15 ms late.
+    for packet in 0..100 {
+        let late = [15, 4, 0, 9][packet as usize % 4];
+        voice.follow((packet + 1) * 960, at(300 + (packet + 1) * 20 + late));
+        voice.packets.fetch_add(1, Ordering::Relaxed);
+    }
+    let position = report(voice.ssrc, at(3300)).wrapping_sub(voice.timestamp_of(0));
+    assert!((143_900..=144_000).contains(&position), "{position} samples of 3 s");
+}
