@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+#[cfg(feature = "device")]
+use callbox::protocol::UserId;
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 
@@ -33,6 +35,22 @@ Exit codes: 0 done, 1 failed, 2 the configuration or the command line is wrong."
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Start the intercom: camera, microphone, speaker, and a server with the call page
+    #[cfg(feature = "device")]
+    #[command(after_help = "\
+Prints the address to open in a browser, then logs until Ctrl-C. Without a configuration it takes the first camera and \
+sound card it finds, synthetic ones where there are none, and listens on 127.0.0.1:8080. With [signaling] url it \
+registers at that server and runs none of its own.
+
+Examples:
+  callbox run
+  callbox run --config ./callbox.toml
+  CALLBOX_SERVER__LISTEN=127.0.0.1:9000 callbox run
+  RUST_LOG=debug callbox run             more log; callbox::net=trace for one part")]
+    Run {
+        #[command(flatten)]
+        config: ConfigFile,
+    },
     /// Start the signaling server and the call page alone, for devices elsewhere
     #[cfg(feature = "server")]
     #[command(after_help = "\
@@ -42,6 +60,46 @@ Examples:
   callbox server
   CALLBOX_SERVER__LISTEN=0.0.0.0:8443 CALLBOX_SERVER__INSECURE=true callbox server")]
     Server {
+        #[command(flatten)]
+        config: ConfigFile,
+    },
+    /// Show what the running daemon is doing
+    #[cfg(feature = "device")]
+    #[command(after_help = "\
+Examples:
+  callbox status
+  callbox status --json | jq '.calls | length'")]
+    Status {
+        /// As JSON, with all figures
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        config: ConfigFile,
+    },
+    /// Call somebody who is online
+    #[cfg(feature = "device")]
+    #[command(after_help = "\
+The running daemon places the call; it goes on after this command has ended. USER is the ID somebody joined under on \
+the page, or another device's.
+
+Examples:
+  callbox call anna
+  callbox call \"Aunt Mae\"")]
+    Call {
+        /// Whom to call: the ID at the signaling server
+        user: UserId,
+        #[command(flatten)]
+        config: ConfigFile,
+    },
+    /// Answer the call that is ringing (with [calls] answer = "ring")
+    #[cfg(feature = "device")]
+    Answer {
+        #[command(flatten)]
+        config: ConfigFile,
+    },
+    /// End all calls of the running daemon
+    #[cfg(feature = "device")]
+    Hangup {
         #[command(flatten)]
         config: ConfigFile,
     },

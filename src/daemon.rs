@@ -4,6 +4,9 @@ use std::path::Path;
 
 use anyhow::Context;
 use callbox::config::{Config, Loaded};
+#[cfg(feature = "device")]
+use callbox::device;
+#[cfg(feature = "server")]
 use callbox::server::{Server, ServerSettings};
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -11,7 +14,24 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use crate::logging;
 use crate::outcome::{Failure, print};
 
+/// `callbox run`.
+#[cfg(feature = "device")]
+pub fn run(file: Option<&Path>) -> Result<(), Failure> {
+    let config = start(file)?;
+    let ready = |ready: &device::Ready| {
+        let mut text = format!("{} is ready.\n", ready.name);
+        if ready.pages.is_empty() {
+            text.push_str(&format!("It waits for calls at {}\n", ready.signaling));
+        }
+        tell(text, &ready.pages, ready.fingerprint.as_deref());
+    };
+    runtime()?.block_on(async {
+        device::run(config, ready, stop_signal()?).await.map_err(|error| Failure::Failed(error.into()))
+    })
+}
+
 /// `callbox server`.
+#[cfg(feature = "server")]
 pub fn serve(file: Option<&Path>) -> Result<(), Failure> {
     let config = start(file)?;
     runtime()?.block_on(async {

@@ -3,9 +3,11 @@
 #![forbid(unsafe_code)]
 
 mod cli;
-#[cfg(feature = "server")]
+#[cfg(feature = "device")]
+mod client;
+#[cfg(any(feature = "device", feature = "server"))]
 mod daemon;
-#[cfg(feature = "server")]
+#[cfg(any(feature = "device", feature = "server"))]
 mod logging;
 mod outcome;
 
@@ -25,8 +27,18 @@ fn main() -> ExitCode {
 
 fn act(command: Command) -> Result<(), Failure> {
     match command {
+        #[cfg(feature = "device")]
+        Command::Run { config } => daemon::run(config.file()),
         #[cfg(feature = "server")]
         Command::Server { config } => daemon::serve(config.file()),
+        #[cfg(feature = "device")]
+        Command::Status { json, config } => client::status(config.file(), json),
+        #[cfg(feature = "device")]
+        Command::Call { user, config } => client::call(config.file(), user),
+        #[cfg(feature = "device")]
+        Command::Answer { config } => client::answer(config.file()),
+        #[cfg(feature = "device")]
+        Command::Hangup { config } => client::hang_up(config.file()),
         Command::Check { config } => check(config.file()),
         Command::Completions { shell } => {
             let mut script = Vec::new();

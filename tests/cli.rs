@@ -129,6 +129,9 @@ fn every_command_explains_itself() {
     assert_eq!((code, version.trim()), (0, concat!("callbox ", env!("CARGO_PKG_VERSION"))));
 }
 
+#[cfg(feature = "device")]
+const COMMANDS: &[&str] = &["run", "server", "status", "call", "answer", "hangup", "check", "completions"];
+#[cfg(not(feature = "device"))]
 const COMMANDS: &[&str] = &["server", "check", "completions"];
 
 #[test]
@@ -174,4 +177,57 @@ fn the_server_says_where_it_is_and_ends_when_asked() {
     let first = log.lines().next().unwrap();
     assert!(first.contains(" INFO  Callbox starts ") && first.contains(&format!("file={path}")), "{log}");
     assert!(!log.contains('\u{1b}'), "colours where there is no terminal: {log}");
+}
+
+#[cfg(feature = "device")]
+#[test]
+fn the_daemon_is_asked_over_its_socket() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let dir = tempfile::tempdir().unwrap();
+    let settings = "[device]\nid = \"door\"\nname = \"Front door\"\n[server]\nlisten = \"127.0.0.1:0\"\n\
+                    [camera]\nsource = \"synthetic\"\n[microphone]\nsource = \"synthetic\"\n\
+                    [speaker]\nsink = \"synthetic\"\n[ice]\nmdns = false\n\
+                    [control]\nsocket = \"c.sock\"\n[state]\ndir = \"state\"\n";
+    let path = write(dir.path(), settings);
+    let ask = |arguments: &[&str]| finish(callbox(&[arguments, &["--config", &path]].concat()));
+
+    let (code, out, err) = ask(&["status"]);
+    assert_eq!((code, out.as_str(), err.lines().count()), (1, "", 1), "{err}");
+    assert!(err.starts_with("callbox: no Callbox is running behind "), "{err}");
+
+    let mut daemon = Daemon::start(callbox(&["run", "--config", &path]));
+    let address = daemon.address();
+    let mode = std::fs::metadata(dir.path().join("c.sock")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o660);
+
+    let (code, out, err) = ask(&["status", "--json"]);
+    assert_eq!(code, 0, "{err}");
+    let status: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((&status["id"], &status["calls"]), (&"door".into(), &serde_json::json!([])), "{out}");
+    let (_, out, _) = ask(&["status"]);
+    assert!(out.starts_with(concat!("Front door (door), Callbox ", env!("CARGO_PKG_VERSION"), ", up for ")), "{out}");
+    assert!(out.contains(&format!("page        http://{address}/")) && out.contains("calls       none"), "{out}");
+
+    let (code, _, err) = ask(&["answer"]);
+    assert_eq!((code, err.as_str()), (1, "callbox: nobody is ringing\n"));
+    assert_eq!(ask(&["hangup"]), (0, String::new(), String::new()));
+    // Until it has registered it says so; then it knows that nobody of that name is there.
+    let end = Instant::now() + Duration::from_secs(20);
+    let refusal = loop {
+        let (code, _, err) = ask(&["call", "anna"]);
+        assert_eq!((code, err.lines().count()), (1, 1), "{err}");
+        if !err.contains("not registered") || Instant::now() > end {
+            break err;
+        }
+    };
+    assert!(refusal.starts_with("callbox: call to anna: "), "{refusal}");
+
+    let (code, _, err) = ask(&["run"]);
+    assert_eq!(code, 1);
+    assert!(err.contains("another Callbox is running behind "), "{err}");
+
+    let (code, log) = daemon.terminate();
+    assert_eq!(code, Some(0), "{log}");
+    assert!(!dir.path().join("c.sock").exists());
 }
