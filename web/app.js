@@ -25,8 +25,8 @@ const tones = new Tones();
 
 const media = new Media({
   onChange() {
-    if (media.microphone) for (const code of ['denied', 'missing', 'busy', 'lost', 'failed']) dismiss(`microphone.${code}`);
-    if (media.camera) for (const code of ['denied', 'missing', 'busy', 'lost', 'failed']) dismiss(`camera.${code}`);
+    if (media.microphone) dismiss('microphone.');
+    if (media.camera) dismiss('camera.');
     calls.useMedia();
     render();
   },
@@ -136,7 +136,9 @@ function join(name) {
 
 /** @param {import('./protocol.js').Peer} peer */
 function start(peer) {
+  if (calls.all().some((call) => call.peer.userId === peer.userId)) return stage.open();
   if (signaling.state !== 'online') return notify('offline', hints.offline);
+  dismiss('ended.');
   calls.start(peer);
   // Who is in the server's list is known to have a screen or not; who is not, gets our picture when asked to.
   const camera = peer.kind === 'person' && lobby.known(peer.userId) !== undefined;
@@ -152,6 +154,7 @@ function render() {
 
   incoming.show(ringing);
   stage.show(shown);
+  lobby.setEngaged(shown.map((call) => call.peer.userId));
   stage.showMedia(media, shown.some((call) => call.takesVideo));
   tones.play(ringing ? 'bell' : shown.some((call) => call.state === 'ringing') ? 'ringBack' : null);
 

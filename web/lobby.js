@@ -2,7 +2,7 @@
 
 import { copy, element, showAvatar, within } from './page.js';
 import { cleanId } from './protocol.js';
-import { callPeer, hints, joinedAs, text } from './text.js';
+import { callPeer, hints, inCall, joinedAs, text } from './text.js';
 
 /**
  * @typedef {object} LobbyEvents
@@ -14,6 +14,8 @@ import { callPeer, hints, joinedAs, text } from './text.js';
 export class Lobby {
   /** Who is online, by ID. @type {Map<string, import('./protocol.js').Peer>} */
   #peers = new Map();
+  /** With whom there is a call. @type {string[]} */
+  #engaged = [];
   /** Whether the server tells who is online. */
   #listing = false;
   #events;
@@ -100,6 +102,16 @@ export class Lobby {
     this.#render();
   }
 
+  /**
+   * Marks those with whom there is a call.
+   * @param {string[]} userIds
+   */
+  setEngaged(userIds) {
+    if (userIds.join('\n') === this.#engaged.join('\n')) return;
+    this.#engaged = userIds;
+    this.#render();
+  }
+
   #render() {
     const peers = [...this.#peers.values()].sort((a, b) => a.name.localeCompare(b.name));
     this.#renderGroup('device', peers.filter((peer) => peer.kind === 'device'));
@@ -128,6 +140,9 @@ export class Lobby {
       }
       if (row === place) place = place.nextElementSibling;
       else list.insertBefore(row, place);
+      const engaged = this.#engaged.includes(peer.userId);
+      within(row, 'button').toggleAttribute('data-engaged', engaged);
+      within(row, '.id').textContent = engaged ? inCall : peer.name === peer.userId ? '' : peer.userId;
     }
     for (const gone of rows.values()) gone.remove();
     element(`${group}-group`).hidden = peers.length === 0;
@@ -143,7 +158,6 @@ export class Lobby {
     button.onclick = () => this.#events.onCall(peer);
     showAvatar(within(row, '.avatar'), peer);
     within(row, '.name').textContent = peer.name;
-    within(row, '.id').textContent = peer.name === peer.userId ? '' : peer.userId;
     return row;
   }
 }

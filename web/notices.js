@@ -29,11 +29,11 @@ export function notify(code, words, { stays = false } = {}) {
 }
 
 /**
- * Takes back a notice that is no longer true.
- * @param {string} code
+ * Takes back what is no longer true.
+ * @param {string} code of one notice, or what the codes of several begin with
  */
 export function dismiss(code) {
-  for (const notice of element('notices').querySelectorAll(`[data-notice="${CSS.escape(code)}"]`)) notice.remove();
+  for (const notice of element('notices').querySelectorAll(`[data-notice^="${CSS.escape(code)}"]`)) notice.remove();
 }
 
 /**

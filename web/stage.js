@@ -25,8 +25,13 @@ export class Stage {
     element('switch').onclick = events.onSwitchCamera;
     element('leave').onclick = events.onLeave;
     element('to-lobby').onclick = () => this.#view('lobby');
-    element('to-stage').onclick = () => this.#view('stage');
+    element('to-stage').onclick = () => this.open();
     setInterval(() => this.#tick(), 1000);
+  }
+
+  /** Brings the calls to the front, where there is room for either them or the lobby. */
+  open() {
+    this.#view('stage');
   }
 
   /**
@@ -49,7 +54,7 @@ export class Stage {
     element('tiles').dataset.count = String(count);
     element('stage').hidden = element('to-stage').hidden = count === 0;
     within(element('leave'), '.word').textContent = count > 1 ? text.hangUpAll : text.hangUp;
-    if (count > before) this.#view('stage');
+    if (count > before) this.open();
     if (count === 0 && document.documentElement.dataset.view === 'stage') this.#view('lobby');
   }
 
