@@ -13,7 +13,7 @@ use std::time::Instant;
 use serde_json::json;
 
 use self::control::{Control, ControlError};
-use self::studio::{Devices, Studio};
+use self::studio::Studio;
 use self::switchboard::{Settings, Switchboard};
 use crate::config::{Answer, Config, IcePolicy};
 use crate::logic::call::AnswerPolicy;
@@ -64,7 +64,7 @@ pub async fn run(
     let started = Instant::now();
     let (control, orders) = Control::listen(&config.control.socket).await?;
     let home = Home::find(&config).await?;
-    sources::announce(&config.camera, &config.microphone, &config.speaker);
+    sources::announce(&config);
 
     let settings = SignalingSettings {
         url: home.url.clone(),
@@ -102,20 +102,11 @@ pub async fn run(
         },
         about,
     };
-    let studio = Studio::new(devices(config));
+    let studio = Studio::new(sources::devices(&config));
     Switchboard::new(settings, signaling, studio, started).run(signals, orders, shutdown).await;
     home.close().await;
     drop(control);
     Ok(())
-}
-
-fn devices(config: Config) -> Devices {
-    let Config { camera, microphone, speaker, .. } = config;
-    Devices {
-        camera: Box::new(move || sources::camera(&camera)),
-        microphone: Box::new(move || sources::microphone(&microphone)),
-        speaker: Box::new(move || sources::speaker(&speaker)),
-    }
 }
 
 /// The signaling server that the device belongs to: another machine's, or its own.

@@ -18,11 +18,14 @@ use crate::media::voice::{CallerVoice, VoiceSink, VoiceSinkStats, VoiceSource, V
 /// Voice packets a slow peer may fall behind by, 20 ms each; beyond it the oldest are dropped and counted.
 const VOICE_BACKLOG: usize = 10;
 
-/// Makes an opener for each time the studio is switched on; `None` where the configuration wants no such device.
+/// Makes a new opener each time the studio is switched on.
+pub type Maker<T> = Box<dyn Fn() -> T + Send + Sync>;
+
+/// The devices there are; `None` where the configuration wants none.
 pub struct Devices {
-    pub camera: Box<dyn Fn() -> Option<OpenCamera> + Send + Sync>,
-    pub microphone: Box<dyn Fn() -> Option<OpenMicrophone> + Send + Sync>,
-    pub speaker: Box<dyn Fn() -> Option<OpenSpeaker> + Send + Sync>,
+    pub camera: Option<Maker<OpenCamera>>,
+    pub microphone: Option<Maker<OpenMicrophone>>,
+    pub speaker: Option<Maker<OpenSpeaker>>,
 }
 
 pub struct Studio {
@@ -87,14 +90,14 @@ impl Studio {
             let id = floor.next_guest;
             floor.guests.insert(id, viewing);
             if floor.microphone.is_none() {
-                floor.microphone = (self.devices.microphone)().map(|open| {
+                floor.microphone = self.devices.microphone.as_ref().map(|open| {
                     let voice = self.voice.clone();
                     // Nobody listening is no error.
-                    VoiceSource::start(open, Box::new(move |packet| drop(voice.send(packet))))
+                    VoiceSource::start(open(), Box::new(move |packet| drop(voice.send(packet))))
                 });
             }
             if floor.speaker.is_none() {
-                floor.speaker = (self.devices.speaker)().map(VoiceSink::start);
+                floor.speaker = self.devices.speaker.as_ref().map(|open| VoiceSink::start(open()));
             }
             id
         };
@@ -118,9 +121,9 @@ impl Studio {
             return;
         }
         if floor.video.is_none() {
-            floor.video = (self.devices.camera)().map(|open| {
+            floor.video = self.devices.camera.as_ref().map(|open| {
                 let pictures = self.pictures.clone();
-                Arc::new(VideoSource::start(open, Box::new(move |unit| pictures.push(unit))))
+                Arc::new(VideoSource::start(open(), Box::new(move |unit| pictures.push(unit))))
             });
         }
         if let Some(video) = &floor.video {
