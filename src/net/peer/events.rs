@@ -1,7 +1,8 @@
 //! The way from a peer's connection to its owner: one bounded queue in which sound can be lost but news cannot.
 
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, OnceLock};
+use std::time::Instant;
 
 use tokio::sync::mpsc::{self, OwnedPermit, Receiver, Sender};
 
@@ -19,7 +20,7 @@ const RESERVED: usize = 96;
 pub(super) struct Events {
     open: Mutex<Option<Open>>,
     is_up: AtomicBool,
-    has_connected: AtomicBool,
+    connected_since: OnceLock<Instant>,
     voice_dropped: AtomicU64,
 }
 
@@ -36,7 +37,7 @@ impl Events {
             Events {
                 open: Mutex::new(open),
                 is_up: AtomicBool::new(false),
-                has_connected: AtomicBool::new(false),
+                connected_since: OnceLock::new(),
                 voice_dropped: AtomicU64::new(0),
             },
             receiver,
@@ -54,7 +55,7 @@ impl Events {
 
     /// ICE and DTLS are up. An ICE restart reports it again; the owner hears it once per loss.
     pub(super) fn connected(&self) {
-        self.has_connected.store(true, Ordering::Relaxed);
+        self.connected_since.get_or_init(Instant::now);
         if !self.is_up.swap(true, Ordering::Relaxed) {
             self.tell(PeerEvent::Connected);
         }
@@ -91,9 +92,9 @@ impl Events {
         }
     }
 
-    /// The connection has been up at least once.
-    pub(super) fn has_connected(&self) -> bool {
-        self.has_connected.load(Ordering::Relaxed)
+    /// When the connection came up for the first time.
+    pub(super) fn connected_since(&self) -> Option<Instant> {
+        self.connected_since.get().copied()
     }
 
     pub(super) fn is_closed(&self) -> bool {

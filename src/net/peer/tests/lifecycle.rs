@@ -134,6 +134,15 @@ async fn a_panic_in_the_connections_task_is_the_end_of_that_peer() {
 }
 
 #[tokio::test]
+async fn a_panic_while_reading_a_description_is_an_error() {
+    let (peer, _, mut events) = Peer::offer(&loopback()).await.unwrap();
+    let broken: Result<(), PeerError> = peer.guarded(async { panic!("on purpose") }).await;
+    assert_eq!(broken, Err(PeerError::Broken));
+    let event = next_but_candidates(&mut events).await;
+    assert!(matches!(event, PeerEvent::Closed(CloseReason::Failed(_))), "{event:?}");
+}
+
+#[tokio::test]
 async fn unread_voice_does_not_hold_up_the_news() {
     let (events, mut receiver) = Events::new();
     for sequence in 0..1000 {
