@@ -229,8 +229,10 @@ impl Line {
                 if self.flow.is_none() {
                     let pictures = self.peer.video_level().map(|_| self.guest.watch());
                     self.flow = Some(Flow { voice: self.guest.listen(), pictures });
+                } else {
+                    // Back after a gap, of which the other side's decoder knows nothing.
+                    self.guest.request_key_frame();
                 }
-                self.guest.request_key_frame();
                 self.report(Input::Connected { key }).await;
             }
             PeerEvent::Disconnected => self.report(Input::Disconnected { key }).await,
@@ -275,7 +277,11 @@ impl Line {
             // A connection that breaks says so by its events.
             Piece::Voice(packet) => drop(self.peer.send_voice(&packet).await),
             Piece::Picture(Next::Item(unit)) => drop(self.peer.send_video(&unit).await),
-            Piece::Picture(Next::Lagged { .. }) => self.guest.request_key_frame(),
+            Piece::Picture(Next::Lagged { .. }) => {
+                if self.flow.iter().filter_map(|flow| flow.pictures.as_ref()).any(Watcher::wants_key) {
+                    self.guest.request_key_frame();
+                }
+            }
             Piece::Picture(Next::Empty) => {}
         }
     }

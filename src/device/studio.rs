@@ -213,11 +213,14 @@ impl Guest {
         }
     }
 
-    /// The pictures from now on.
+    /// The pictures from now on, starting with a key picture: a fresh one if there is one, else one made for us.
     pub fn watch(&self) -> Watcher {
         let pictures = self.studio.pictures.clone();
         let count = pictures.count.subscribe();
         let cursor = pictures.fanout.lock().unwrap_or_else(PoisonError::into_inner).subscribe();
+        if cursor.wants_key() {
+            self.request_key_frame();
+        }
         Watcher { pictures, count, cursor }
     }
 
@@ -250,6 +253,11 @@ pub struct Watcher {
 }
 
 impl Watcher {
+    /// Whether nothing comes before the next key picture.
+    pub fn wants_key(&self) -> bool {
+        self.cursor.wants_key()
+    }
+
     /// The next picture, or word that some were lost. Cancelling loses nothing.
     pub async fn next(&mut self) -> Next<AccessUnit> {
         loop {
