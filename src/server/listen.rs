@@ -12,7 +12,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio_rustls::TlsAcceptor;
 
 /// HTTP connections at a time, not counting WebSockets. Further ones wait in the kernel's queue.
@@ -40,6 +40,16 @@ impl Tasks {
             task.await;
             drop(over);
         });
+    }
+
+    /// Runs a future in a task of its own and returns when that is over, even by a panic.
+    pub async fn run(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let (running, over) = oneshot::channel::<()>();
+        self.spawn(async move {
+            task.await;
+            drop(running);
+        });
+        let _ = over.await;
     }
 
     /// Waits until the server is told to end.
@@ -173,5 +183,24 @@ impl AsyncWrite for Lingering {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.stream()?.poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_ends_its_own_task_only() {
+        let (stop, stopped) = watch::channel(());
+        let (over, mut all_over) = mpsc::channel(1);
+        let tasks = Tasks::new(stopped, over);
+        let bystander = tasks.clone();
+        tasks.spawn(async move { bystander.stopped().await });
+        tasks.run(async { panic!("on purpose") }).await;
+        assert!(matches!(all_over.try_recv(), Err(mpsc::error::TryRecvError::Empty)), "the other task goes on");
+        drop(stop);
+        drop(tasks);
+        assert_eq!(all_over.recv().await, None);
     }
 }

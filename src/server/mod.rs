@@ -96,6 +96,7 @@ pub struct Server {
     http_address: Option<SocketAddr>,
     scheme: &'static str,
     ca: Option<CaInfo>,
+    tls_name: Option<String>,
     /// Dropped or changed: everything ends.
     stop: watch::Sender<()>,
     /// Closed once every task of this server is over.
@@ -113,6 +114,7 @@ impl Server {
         let http_address = http.as_ref().and_then(|http| http.local_addr().ok());
         let tls = Tls::open(&settings.tls, address.ip())?;
         let ca = tls.as_ref().and_then(Tls::ca);
+        let tls_name = tls.as_ref().and_then(Tls::name);
         let scheme = if tls.is_some() { "https" } else { "http" };
 
         let (stop, stopped) = watch::channel(());
@@ -142,7 +144,7 @@ impl Server {
             });
         }
         log::info!(address:%, scheme; "signaling server listens");
-        Ok(Server { address, http_address, scheme, ca, stop, tasks_over })
+        Ok(Server { address, http_address, scheme, ca, tls_name, stop, tasks_over })
     }
 
     pub fn local_addr(&self) -> SocketAddr {
@@ -175,6 +177,11 @@ impl Server {
     /// The local certificate authority in PEM, for the device's own client.
     pub fn ca_pem(&self) -> Option<String> {
         self.ca.as_ref().map(|ca| ca.pem.clone())
+    }
+
+    /// A name or address that the certificate is good for, to ask for over loopback; `None` where TLS is off.
+    pub fn tls_name(&self) -> Option<String> {
+        self.tls_name.clone()
     }
 
     /// Closes all connections (code 1001), and returns when they are closed or a few seconds have passed.

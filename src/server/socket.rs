@@ -48,21 +48,12 @@ pub fn upgrade(upgrade: WebSocketUpgrade, doors: Doors) -> Response {
 }
 
 impl Doors {
-    /// Serves one client in a task of its own, so that even a panic in it reaches the hub as the end of this
-    /// connection and of no other.
+    /// Serves one client. Even a panic in there reaches the hub as the end of this connection, and of no other.
     async fn attend(self, socket: WebSocket) {
         let Some((line, inbox)) = self.switchboard.connect().await else { return };
-        let id = line.id;
-        let tasks = self.tasks.clone();
-        let goodbye = line.clone();
-        let (done, over) = tokio::sync::oneshot::channel::<()>();
-        self.tasks.spawn(async move {
-            serve(socket, line, inbox, tasks).await;
-            drop(done);
-        });
-        let _ = over.await;
-        goodbye.gone().await;
-        log::debug!(connection = id.0; "connection ended");
+        self.tasks.run(serve(socket, line.clone(), inbox, self.tasks.clone())).await;
+        line.gone().await;
+        log::debug!(connection = line.id.0; "connection ended");
     }
 }
 

@@ -1,6 +1,7 @@
 //! The certificate in use: where it comes from, and how a fresher one takes its place without a connection noticing.
 
 mod authority;
+mod facts;
 mod names;
 mod store;
 #[cfg(test)]
@@ -21,6 +22,7 @@ use tokio_rustls::TlsAcceptor;
 
 use super::TlsSettings;
 use authority::{Authority, Leaf};
+use facts::Facts;
 
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
@@ -107,6 +109,18 @@ impl Tls {
         match &self.source {
             Source::Own { authority, .. } => Some(authority.info()),
             Source::Files { .. } => None,
+        }
+    }
+
+    /// A name or address that the certificate is good for.
+    pub fn name(&self) -> Option<String> {
+        match &self.source {
+            Source::Own { .. } => Some("localhost".to_owned()),
+            Source::Files { .. } => {
+                let shown = self.current.0.read().unwrap_or_else(PoisonError::into_inner).clone();
+                let name = Facts::of(shown.cert.first()?)?.names.pop_first()?;
+                Some(name.replacen('*', "callbox", 1))
+            }
         }
     }
 

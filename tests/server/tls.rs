@@ -131,7 +131,7 @@ async fn files_are_used_and_read_again_when_they_change() {
     let certificate_check = Duration::from_millis(20);
     let server = Server::start(ServerSettings { tls, certificate_check, ..settings() }).await.unwrap();
     let address = server.local_addr();
-    assert!(server.ca_pem().is_none());
+    assert_eq!((server.ca_pem(), server.tls_name().as_deref()), (None, Some("localhost")));
     let stream = connect(address, "localhost", &roots).await.unwrap();
     let before = shown(&stream);
     let (mut socket, _) = tokio_tungstenite::client_async(format!("wss://{address}/ws"), stream).await.unwrap();

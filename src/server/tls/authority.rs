@@ -18,9 +18,8 @@ use rustls::crypto::ring::default_provider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
-use x509_parser::extensions::{GeneralName, ParsedExtension};
-use x509_parser::prelude::{FromDer, X509Certificate};
 
+use super::facts::Facts;
 use super::store::{Readers, Store};
 use super::{CaInfo, TlsError, names};
 
@@ -49,20 +48,6 @@ pub struct Authority {
 pub struct Leaf {
     pub certified: Arc<CertifiedKey>,
     facts: Facts,
-}
-
-/// What a certificate says.
-struct Facts {
-    not_before: SystemTime,
-    not_after: SystemTime,
-    /// DNS names, and addresses as text.
-    names: BTreeSet<String>,
-    /// DNS names that it may sign for, with all below them; empty for any.
-    permitted: Vec<String>,
-    key_id: Vec<u8>,
-    issuer_key_id: Vec<u8>,
-    is_ca: bool,
-    public_key: Vec<u8>,
 }
 
 impl Authority {
@@ -205,53 +190,6 @@ fn read_leaf(text: &str) -> Option<Leaf> {
 fn read_pem(text: &str) -> Option<(PrivateKeyDer<'static>, CertificateDer<'static>)> {
     let key = PrivateKeyDer::from_pem_slice(text.as_bytes()).ok()?;
     Some((key, CertificateDer::from_pem_slice(text.as_bytes()).ok()?))
-}
-
-impl Facts {
-    /// `None` for what is no certificate.
-    fn of(der: &CertificateDer<'_>) -> Option<Facts> {
-        let (_, certificate) = X509Certificate::from_der(der).ok()?;
-        let time = |seconds| Some(SystemTime::UNIX_EPOCH + Duration::from_secs(u64::try_from(seconds).ok()?));
-        let mut facts = Facts {
-            not_before: time(certificate.validity().not_before.timestamp())?,
-            not_after: time(certificate.validity().not_after.timestamp())?,
-            names: BTreeSet::new(),
-            permitted: Vec::new(),
-            key_id: Vec::new(),
-            issuer_key_id: Vec::new(),
-            is_ca: certificate.is_ca(),
-            public_key: certificate.public_key().subject_public_key.data.to_vec(),
-        };
-        for extension in certificate.extensions() {
-            match extension.parsed_extension() {
-                ParsedExtension::SubjectAlternativeName(names) => {
-                    facts.names = names.general_names.iter().filter_map(name_text).collect();
-                }
-                ParsedExtension::NameConstraints(constraints) => {
-                    let trees = constraints.permitted_subtrees.iter().flatten();
-                    facts.permitted = trees.filter_map(|tree| name_text(&tree.base)).collect();
-                }
-                ParsedExtension::SubjectKeyIdentifier(id) => facts.key_id = id.0.to_vec(),
-                ParsedExtension::AuthorityKeyIdentifier(id) => {
-                    facts.issuer_key_id = id.key_identifier.as_ref().map(|id| id.0.to_vec()).unwrap_or_default();
-                }
-                _ => {}
-            }
-        }
-        Some(facts)
-    }
-}
-
-fn name_text(name: &GeneralName<'_>) -> Option<String> {
-    match name {
-        GeneralName::DNSName(name) => Some((*name).to_owned()),
-        GeneralName::IPAddress(bytes) => match (<[u8; 4]>::try_from(*bytes), <[u8; 16]>::try_from(*bytes)) {
-            (Ok(ip), _) => Some(std::net::IpAddr::from(ip).to_string()),
-            (_, Ok(ip)) => Some(std::net::IpAddr::from(ip).to_string()),
-            (Err(_), Err(_)) => None,
-        },
-        _ => None,
-    }
 }
 
 fn common_name(text: &str) -> DistinguishedName {
