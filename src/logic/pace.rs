@@ -5,11 +5,15 @@ use std::time::{Duration, Instant};
 /// Between two key pictures, however many viewers ask: each costs as much as several ordinary ones.
 pub const KEY_SPACING: Duration = Duration::from_millis(300);
 
+/// Before the next attempt where the encoder left a key picture out to keep to its bit rate.
+pub const KEY_RETRY: Duration = Duration::from_millis(50);
+
 /// Requests for key pictures, coalesced.
 #[derive(Clone, Debug, Default)]
 pub struct KeyFrames {
     wanted: bool,
-    sent: Option<Instant>,
+    /// No key picture before this.
+    not_before: Option<Instant>,
 }
 
 impl KeyFrames {
@@ -21,7 +25,12 @@ impl KeyFrames {
     /// A key picture was sent, asked for or not.
     pub fn sent(&mut self, now: Instant) {
         self.wanted = false;
-        self.sent = Some(now);
+        self.not_before = Some(now + KEY_SPACING);
+    }
+
+    /// The encoder left a picture out.
+    pub fn skipped(&mut self, now: Instant) {
+        self.not_before = self.not_before.max(Some(now + KEY_RETRY));
     }
 
     /// Whether the picture that is encoded now should be a key picture.
@@ -41,7 +50,7 @@ impl KeyFrames {
     }
 
     fn earliest(&self, now: Instant) -> Instant {
-        self.sent.map_or(now, |sent| now.max(sent + KEY_SPACING))
+        self.not_before.map_or(now, |earliest| now.max(earliest))
     }
 }
 
@@ -119,6 +128,18 @@ mod tests {
         }
         assert_eq!(sent.len(), 4, "{sent:?}");
         assert!(sent.windows(2).all(|pair| pair[1] - pair[0] >= 300), "{sent:?}");
+    }
+
+    #[test]
+    fn a_key_picture_that_was_left_out_is_tried_again_but_not_at_once() {
+        let start = Instant::now();
+        let mut keys = KeyFrames::default();
+        keys.request();
+        keys.skipped(start);
+        assert!(!keys.due(start));
+        let later = start + KEY_RETRY;
+        assert!(keys.due(later));
+        assert_eq!(keys.repeat_at(start, start, KEY_RETRY * 2), Some(later));
     }
 
     proptest! {

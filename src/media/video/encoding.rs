@@ -170,6 +170,7 @@ impl Encoding {
         state.stats.encoding_us += start.elapsed().as_micros() as u64;
         let Some(unit) = unit else {
             state.stats.skipped += 1;
+            self.keys.skipped(start);
             return Ok(());
         };
         state.stats.encoded += 1;
