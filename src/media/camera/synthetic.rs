@@ -55,11 +55,10 @@ fn draw_background(frame: &mut I420) {
     let (width, height) = frame.size();
     let (width, height) = (width as usize, height as usize);
     let (y, u, v) = frame.planes_mut();
+    let middle: Vec<f32> = (0..width).map(|column| 1.0 - (column as f32 / width as f32 - 0.5).abs()).collect();
     for (row, line) in y.chunks_exact_mut(width).enumerate() {
-        for (column, luma) in line.iter_mut().enumerate() {
-            let middle = 1.0 - (column as f64 / width as f64 - 0.5).abs();
-            *luma = (40.0 + 90.0 * (row as f64 / height as f64) * middle + 25.0 * middle) as u8;
-        }
+        let down = 90.0 * row as f32 / height as f32 + 25.0;
+        line.iter_mut().zip(&middle).for_each(|(luma, middle)| *luma = (40.0 + down * middle) as u8);
     }
     for (row, (u, v)) in u.chunks_exact_mut(width / 2).zip(v.chunks_exact_mut(width / 2)).enumerate() {
         let down = row as f64 / (height / 2) as f64;
