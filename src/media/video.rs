@@ -32,6 +32,7 @@ pub struct VideoSource {
 
 /// What has happened since the start.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct VideoStats {
     /// The open camera; `None` while there is none.
     pub camera: Option<String>,

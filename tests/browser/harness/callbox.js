@@ -144,7 +144,7 @@ export async function eventually(what, probe, patience = PATIENCE) {
 /** What tests read from `callbox status --json`, in one place. */
 export const read = {
   /** How often an encoder was set up since the first of the present calls. */
-  encoderStarts: (/** @type {any} */ status) => status.media.video?.encoder_starts ?? 0,
+  encoderStarts: (/** @type {any} */ status) => status.media.video?.encoderStarts ?? 0,
   /** @returns {{ user: string, direction: string, state: string }[]} */
   calls: (/** @type {any} */ status) => status.calls,
   /** Whether anything is captured. */
