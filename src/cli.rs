@@ -63,6 +63,20 @@ Examples:
         #[command(flatten)]
         config: ConfigFile,
     },
+    /// List cameras with formats, sizes and rates, and sound cards
+    #[cfg(feature = "device")]
+    #[command(after_help = "\
+The names are what the configuration takes: a camera's path for [camera] source, \"alsa:...\" for [microphone] source \
+and [speaker] sink.
+
+Examples:
+  callbox devices
+  callbox devices --json | jq -r '.cameras[].path'")]
+    Devices {
+        /// As JSON: {cameras, capture, playback}
+        #[arg(long)]
+        json: bool,
+    },
     /// Show what the running daemon is doing
     #[cfg(feature = "device")]
     #[command(after_help = "\

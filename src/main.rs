@@ -7,6 +7,8 @@ mod cli;
 mod client;
 #[cfg(any(feature = "device", feature = "server"))]
 mod daemon;
+#[cfg(feature = "device")]
+mod devices;
 #[cfg(any(feature = "device", feature = "server"))]
 mod logging;
 mod outcome;
@@ -31,6 +33,8 @@ fn act(command: Command) -> Result<(), Failure> {
         Command::Run { config } => daemon::run(config.file()),
         #[cfg(feature = "server")]
         Command::Server { config } => daemon::serve(config.file()),
+        #[cfg(feature = "device")]
+        Command::Devices { json } => devices::list(json),
         #[cfg(feature = "device")]
         Command::Status { json, config } => client::status(config.file(), json),
         #[cfg(feature = "device")]

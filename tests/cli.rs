@@ -130,7 +130,7 @@ fn every_command_explains_itself() {
 }
 
 #[cfg(feature = "device")]
-const COMMANDS: &[&str] = &["run", "server", "status", "call", "answer", "hangup", "check", "completions"];
+const COMMANDS: &[&str] = &["run", "server", "devices", "status", "call", "answer", "hangup", "check", "completions"];
 #[cfg(not(feature = "device"))]
 const COMMANDS: &[&str] = &["server", "check", "completions"];
 
@@ -177,6 +177,18 @@ fn the_server_says_where_it_is_and_ends_when_asked() {
     let first = log.lines().next().unwrap();
     assert!(first.contains(" INFO  Callbox starts ") && first.contains(&format!("file={path}")), "{log}");
     assert!(!log.contains('\u{1b}'), "colours where there is no terminal: {log}");
+}
+
+#[cfg(feature = "device")]
+#[test]
+fn devices_are_listed_for_people_and_for_programs() {
+    let (code, out, err) = finish(callbox(&["devices", "--json"]));
+    assert_eq!((code, err.as_str()), (0, ""));
+    let devices: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert!(["cameras", "capture", "playback"].iter().all(|list| devices[list].is_array()), "{out}");
+    let (code, out, err) = finish(callbox(&["devices"]));
+    assert_eq!((code, err.as_str()), (0, ""));
+    assert!(["Cameras", "Microphones", "Speakers"].iter().all(|title| out.contains(title)), "{out}");
 }
 
 #[cfg(feature = "device")]
