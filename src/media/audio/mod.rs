@@ -67,7 +67,7 @@ pub enum AudioError {
     Unfit { pcm: String, what: &'static str, detail: String },
     #[error("ALSA device {pcm:?} was unplugged")]
     Unplugged { pcm: String },
-    #[error("ALSA device {pcm:?} has not moved for a second")]
+    #[error("ALSA device {pcm:?} does not move")]
     Stalled { pcm: String },
     #[error("ALSA device {pcm:?}: {detail}")]
     Failed { pcm: String, detail: String },

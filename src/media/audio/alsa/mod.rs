@@ -21,7 +21,9 @@ const PERIOD: Frames = BLOCK as Frames;
 const CAPTURE_BUFFER: Frames = 8 * PERIOD;
 /// The speaker's buffer: always full, so all of it is delay.
 const PLAYBACK_BUFFER: Frames = 4 * PERIOD;
-/// A device that does not move for so long is given up.
+/// A device that does not move for so long is given up: at first, when sound servers may still wake something up, and
+/// once it runs.
+const START: Duration = Duration::from_secs(3);
 const STALL: Duration = Duration::from_secs(1);
 /// Wait where a device says it is ready and is not.
 const NOT_READY: Duration = Duration::from_millis(2);
@@ -61,6 +63,8 @@ struct Card {
     /// One block as the card has it.
     interleaved: Vec<i16>,
     governor: Governor,
+    /// Frames moved so far.
+    moved: Frames,
     xruns: u64,
 }
 
@@ -153,11 +157,13 @@ impl Card {
         })?;
         let governor = Governor::start(Duration::from_micros(buffer as u64 * 1_000_000 / u64::from(RATE)));
         let interleaved = vec![0; BLOCK * channels];
-        Ok(Card { name, pcm: handle, channels, period, buffer, interleaved, governor, xruns: 0 })
+        Ok(Card { name, pcm: handle, channels, period, buffer, interleaved, governor, moved: 0, xruns: 0 })
     }
 
-    /// Moves one block between the card and `interleaved`; an error after [`STALL`] without progress.
+    /// Moves one block between the card and `interleaved`; an error where the device does not move for too long.
     fn transfer(&mut self, direction: Direction) -> Result<(), AudioError> {
+        // What fits into the buffer moves without the device.
+        let patience = if self.moved > self.buffer { STALL } else { START };
         let mut moved = 0;
         let mut progress = Instant::now();
         let mut woken = false;
@@ -170,6 +176,7 @@ impl Card {
             match result {
                 Ok(frames) if frames > 0 => {
                     moved += frames;
+                    self.moved += frames as Frames;
                     progress = Instant::now();
                     woken = false;
                     continue;
@@ -184,13 +191,13 @@ impl Card {
                     }
                 }
             }
-            if progress.elapsed() >= STALL {
+            if progress.elapsed() >= patience {
                 return Err(AudioError::Stalled { pcm: self.name.clone() });
             }
             if woken {
                 std::thread::sleep(NOT_READY);
             }
-            match self.pcm.wait(Some(STALL.as_millis() as u32)) {
+            match self.pcm.wait(Some(patience.as_millis() as u32)) {
                 Ok(ready) => woken = ready,
                 Err(error) => self.recover(error, direction)?,
             }
