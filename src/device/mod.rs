@@ -15,9 +15,9 @@ use serde_json::json;
 use self::control::{Control, ControlError};
 use self::studio::Studio;
 use self::switchboard::{Settings, Switchboard};
-use crate::config::{Answer, Config, IcePolicy};
+use crate::config::{Answer, CameraSource, Config, IcePolicy, MicrophoneSource, SpeakerSink};
 use crate::logic::call::AnswerPolicy;
-use crate::net::peer::IceSettings;
+use crate::net::peer::{Equipment, PeerSettings};
 use crate::net::signaling::{Signaling, SignalingError, SignalingSettings};
 use crate::net::trust::{TrustError, client_config};
 use crate::protocol::{Kind, Message};
@@ -94,11 +94,16 @@ pub async fn run(
             Answer::Ring => AnswerPolicy::Ring,
         },
         max_calls: config.calls.max_calls as usize,
-        ice: IceSettings {
+        peer: PeerSettings {
             servers: config.ice.servers.clone(),
             relay_only: config.ice.policy == IcePolicy::Relay,
             bind: config.ice.bind.clone(),
             mdns: config.ice.mdns,
+            equipment: Equipment {
+                camera: config.camera.source != CameraSource::None,
+                microphone: config.microphone != MicrophoneSource::None,
+                speaker: config.speaker != SpeakerSink::None,
+            },
         },
         about,
     };

@@ -16,7 +16,7 @@ use crate::logic::fanout::Next;
 use crate::logic::level::Level;
 use crate::logic::unit::{AccessUnit, VoicePacket};
 use crate::media::voice::{CallerStats, CallerVoice};
-use crate::net::peer::{CloseReason, IceSettings, Peer, PeerError, PeerEvent, PeerStats};
+use crate::net::peer::{CloseReason, Peer, PeerError, PeerEvent, PeerSettings, PeerStats};
 use crate::protocol::{Candidate, ErrorCode, MAX_CANDIDATES};
 
 /// Commands waiting for the task: every candidate a caller may send, and some. When full the newest is dropped.
@@ -56,12 +56,12 @@ impl Session {
     pub fn start(
         key: CallKey,
         role: Role,
-        ice: IceSettings,
+        settings: PeerSettings,
         studio: Arc<Studio>,
         reports: mpsc::Sender<Input>,
     ) -> Session {
         let (commands, orders) = mpsc::channel(COMMANDS);
-        let run = run(key, role, ice, studio, orders, reports.clone());
+        let run = run(key, role, settings, studio, orders, reports.clone());
         let task = tokio::spawn(async move {
             // A task of its own, so that its panic is caught here.
             let end = tokio::spawn(run).await.unwrap_or_else(|error| {
@@ -106,7 +106,7 @@ type End = Option<(String, Option<ErrorCode>)>;
 async fn run(
     key: CallKey,
     role: Role,
-    ice: IceSettings,
+    settings: PeerSettings,
     studio: Arc<Studio>,
     mut orders: mpsc::Receiver<Command>,
     reports: mpsc::Sender<Input>,
@@ -118,8 +118,8 @@ async fn run(
     let viewing = if wants_video { Viewing::Undecided } else { Viewing::Nothing };
     let connect = async {
         match &role {
-            Role::Answerer { offer } => Peer::answer(&ice, offer).await,
-            Role::Offerer => Peer::offer(&ice).await,
+            Role::Answerer { offer } => Peer::answer(&settings, offer).await,
+            Role::Offerer => Peer::offer(&settings).await,
         }
     };
     // The camera warms up while the descriptions are made.

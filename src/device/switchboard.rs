@@ -14,7 +14,7 @@ use super::control::{Command as Operation, Order};
 use super::session::{Command, Role, Session};
 use super::studio::Studio;
 use crate::logic::call::{AnswerPolicy, CallKey, Calls, Event, Input, Output};
-use crate::net::peer::IceSettings;
+use crate::net::peer::PeerSettings;
 use crate::net::sdp;
 use crate::net::signaling::{Signaling, SignalingEvent};
 use crate::protocol::{ErrorCode, Kind, Message, ParseError, PeerInfo, UserId};
@@ -30,7 +30,7 @@ pub struct Settings {
     pub me: UserId,
     pub policy: AnswerPolicy,
     pub max_calls: usize,
-    pub ice: IceSettings,
+    pub peer: PeerSettings,
     /// What `status` says of the device itself.
     pub about: Value,
 }
@@ -128,8 +128,8 @@ impl Switchboard {
             Message::Joined { peers, ice_servers, .. } => {
                 self.people = peers.into_iter().take(MAX_PEOPLE).map(|p| (p.user_id, p.kind)).collect();
                 // The device's own configuration comes first.
-                if self.settings.ice.servers.is_empty() {
-                    self.settings.ice.servers = ice_servers;
+                if self.settings.peer.servers.is_empty() {
+                    self.settings.peer.servers = ice_servers;
                 }
             }
             Message::Presence { peer: PeerInfo { user_id, kind, .. }, online } => {
@@ -305,8 +305,8 @@ impl Switchboard {
     }
 
     fn open(&mut self, key: CallKey, role: Role) {
-        let (ice, studio, reports) = (self.settings.ice.clone(), self.studio.clone(), self.reports.0.clone());
-        self.sessions.insert(key, Session::start(key, role, ice, studio, reports));
+        let (peer, studio, reports) = (self.settings.peer.clone(), self.studio.clone(), self.reports.0.clone());
+        self.sessions.insert(key, Session::start(key, role, peer, studio, reports));
     }
 
     fn tell(&self, key: CallKey, command: Command) {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use callbox::config::Config;
 use callbox::device::control::{self, Command};
-use callbox::net::peer::{IceSettings, Peer, PeerEvent};
+use callbox::net::peer::{Peer, PeerEvent, PeerSettings};
 use callbox::protocol::{Description, ErrorCode, Message, Reason, UserId, parse};
 use callbox::server::{Server, ServerSettings};
 use futures_util::{SinkExt, StreamExt};
@@ -273,8 +273,8 @@ pub async fn at_callbox() -> AtCallbox {
     AtCallbox { url: format!("ws://{}/ws", server.local_addr()), _server: server }
 }
 
-pub fn ice() -> IceSettings {
-    IceSettings { servers: Vec::new(), relay_only: false, bind: vec!["127.0.0.1".parse().unwrap()], mdns: false }
+pub fn ice() -> PeerSettings {
+    PeerSettings { bind: vec!["127.0.0.1".parse().unwrap()], ..PeerSettings::default() }
 }
 
 pub fn door() -> UserId {

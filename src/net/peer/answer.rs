@@ -48,12 +48,21 @@ impl Session {
 
     pub(super) async fn offer(&self) -> Result<String, PeerError> {
         let _one = self.negotiation.lock().await;
-        for (outgoing, direction) in
-            [(&self.voice, RTCRtpTransceiverDirection::Sendrecv), (&self.video, RTCRtpTransceiverDirection::Sendonly)]
+        for (kind, codec_kind, outgoing) in
+            [(Kind::Audio, RtpCodecKind::Audio, &self.voice), (Kind::Video, RtpCodecKind::Video, &self.video)]
         {
-            let track: Arc<dyn TrackLocal> = outgoing.lock().await.track.clone();
-            let init = RTCRtpTransceiverInit { direction, streams: Vec::new(), send_encodings: Vec::new() };
-            self.connection.add_transceiver_from_track(track, Some(init)).await?;
+            let (send, receive) = self.able(kind);
+            let init = RTCRtpTransceiverInit {
+                direction: direction(send, receive),
+                streams: Vec::new(),
+                send_encodings: Vec::new(),
+            };
+            if send {
+                let track: Arc<dyn TrackLocal> = outgoing.lock().await.track.clone();
+                self.connection.add_transceiver_from_track(track, Some(init)).await?;
+            } else if receive {
+                self.connection.add_transceiver_from_kind(codec_kind, Some(init)).await?;
+            }
         }
         let channel = self.connection.create_data_channel(CHANNEL, None).await?;
         self.incoming.spawn(self.incoming.clone().serve(channel));
@@ -74,21 +83,25 @@ impl Session {
     async fn take(&self, section: &Section<'_>, first: bool) -> webrtc::error::Result<()> {
         let Some(transceiver) = self.transceiver(section).await else { return Ok(()) };
         let wanted = first && section.has_our_codec;
-        let send = wanted && section.receives;
-        let receive = wanted && section.sends && section.kind == Kind::Audio;
+        let (able_to_send, able_to_receive) = self.able(section.kind);
+        let send = wanted && section.receives && able_to_send;
+        let receive = wanted && section.sends && able_to_receive;
         if send && transceiver.sender().await?.is_none() {
             let outgoing = if section.kind == Kind::Audio { &self.voice } else { &self.video };
             let track: Arc<dyn TrackLocal> = outgoing.lock().await.track.clone();
             self.connection.add_track(track).await?;
         }
         // After the track: adding one makes a section send and receive.
-        let direction = match (send, receive) {
-            (true, true) => RTCRtpTransceiverDirection::Sendrecv,
-            (true, false) => RTCRtpTransceiverDirection::Sendonly,
-            (false, true) => RTCRtpTransceiverDirection::Recvonly,
-            (false, false) => RTCRtpTransceiverDirection::Inactive,
-        };
-        transceiver.set_direction(direction).await
+        transceiver.set_direction(direction(send, receive)).await
+    }
+
+    /// Whether there is something to send of a kind, and something to play it on. There is no screen.
+    fn able(&self, kind: Kind) -> (bool, bool) {
+        match kind {
+            Kind::Audio => (self.equipment.microphone, self.equipment.speaker),
+            Kind::Video => (self.equipment.camera, false),
+            Kind::Application => (false, false),
+        }
     }
 
     async fn transceiver(&self, section: &Section<'_>) -> Option<Arc<dyn RtpTransceiver>> {
@@ -118,6 +131,15 @@ impl Session {
         self.agree(agreed);
         self.described().await;
         Ok(())
+    }
+}
+
+fn direction(send: bool, receive: bool) -> RTCRtpTransceiverDirection {
+    match (send, receive) {
+        (true, true) => RTCRtpTransceiverDirection::Sendrecv,
+        (true, false) => RTCRtpTransceiverDirection::Sendonly,
+        (false, true) => RTCRtpTransceiverDirection::Recvonly,
+        (false, false) => RTCRtpTransceiverDirection::Inactive,
     }
 }
 

@@ -29,9 +29,9 @@ pub use stats::{PairStats, PeerStats, StreamStats};
 /// Log targets of the WebRTC stack that warn on every healthy call; loggers keep them at `error`.
 pub const QUIET_TARGETS: &[&str] = &["rtc_ice", "rtc_sctp", "rtc_dtls", "rtc_mdns", "rtc", "webrtc"];
 
-/// How connections are looked for.
+/// How connections are looked for, and what there is to send over them.
 #[derive(Clone, Debug, Default)]
-pub struct IceSettings {
+pub struct PeerSettings {
     /// STUN and TURN servers. TURN goes over UDP only; other URLs are skipped with a warning.
     pub servers: Vec<IceServer>,
     /// Nothing but relayed connections.
@@ -40,6 +40,21 @@ pub struct IceSettings {
     pub bind: Vec<IpAddr>,
     /// Resolve the `.local` names that browsers put in place of their addresses.
     pub mdns: bool,
+    pub equipment: Equipment,
+}
+
+/// What this side has. A section whose device is missing on both ends of it is declined.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Equipment {
+    pub camera: bool,
+    pub microphone: bool,
+    pub speaker: bool,
+}
+
+impl Default for Equipment {
+    fn default() -> Equipment {
+        Equipment { camera: true, microphone: true, speaker: true }
+    }
 }
 
 /// What a peer tells its owner.
@@ -104,7 +119,7 @@ pub struct Peer {
 impl Peer {
     /// Takes a call: applies the offer and returns our answer. Candidates follow as events.
     pub async fn answer(
-        settings: &IceSettings,
+        settings: &PeerSettings,
         offer_sdp: &str,
     ) -> Result<(Peer, String, Receiver<PeerEvent>), PeerError> {
         super::sdp::check(offer_sdp)?;
@@ -113,8 +128,9 @@ impl Peer {
         Ok((peer, answer, events))
     }
 
-    /// Places a call: returns our offer of voice both ways, video from here, and the data channel.
-    pub async fn offer(settings: &IceSettings) -> Result<(Peer, String, Receiver<PeerEvent>), PeerError> {
+    /// Places a call: returns our offer of voice both ways and video from here, as far as there is equipment for it, and of
+    /// the data channel.
+    pub async fn offer(settings: &PeerSettings) -> Result<(Peer, String, Receiver<PeerEvent>), PeerError> {
         let (peer, events) = Peer::start(settings).await?;
         let offer = peer.guarded(peer.session.offer()).await?;
         Ok((peer, offer, events))
@@ -171,7 +187,7 @@ impl Peer {
         self.session.close().await;
     }
 
-    async fn start(settings: &IceSettings) -> Result<(Peer, Receiver<PeerEvent>), PeerError> {
+    async fn start(settings: &PeerSettings) -> Result<(Peer, Receiver<PeerEvent>), PeerError> {
         let (session, events) = session::Session::start(settings).await?;
         Ok((Peer { session: Arc::new(session) }, events))
     }

@@ -13,7 +13,7 @@ use super::events::Events;
 use super::incoming::{Handler, Incoming};
 use super::outgoing::Outgoing;
 use super::reports::SentStream;
-use super::{CloseReason, IceSettings, PeerError, PeerEvent, setup};
+use super::{CloseReason, Equipment, PeerError, PeerEvent, PeerSettings, setup};
 use crate::logic::unit::{AccessUnit, VoicePacket};
 use crate::protocol::{Candidate, MAX_CANDIDATES};
 
@@ -28,6 +28,7 @@ pub(super) struct Session {
     pub(super) video: AsyncMutex<Outgoing>,
     pub(super) voice: AsyncMutex<Outgoing>,
     pub(super) streams: [Arc<SentStream>; 2],
+    pub(super) equipment: Equipment,
     /// One negotiation at a time.
     pub(super) negotiation: AsyncMutex<()>,
     agreed: Mutex<Agreed>,
@@ -53,7 +54,7 @@ struct Candidates {
 }
 
 impl Session {
-    pub(super) async fn start(settings: &IceSettings) -> Result<(Session, Receiver<PeerEvent>), PeerError> {
+    pub(super) async fn start(settings: &PeerSettings) -> Result<(Session, Receiver<PeerEvent>), PeerError> {
         let (events, receiver) = Events::new();
         let events = Arc::new(events);
         let incoming = Arc::new(Incoming::new(events.clone()));
@@ -69,6 +70,7 @@ impl Session {
             video: AsyncMutex::new(Outgoing::new(RtpCodecKind::Video, video.clone())),
             voice: AsyncMutex::new(Outgoing::new(RtpCodecKind::Audio, voice.clone())),
             streams,
+            equipment: settings.equipment,
             negotiation: AsyncMutex::new(()),
             agreed: Mutex::default(),
             candidates: Mutex::default(),

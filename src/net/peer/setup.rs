@@ -22,7 +22,7 @@ use webrtc::peer_connection::{
 use super::events::Events;
 use super::guard::Guard;
 use super::reports::{Reports, SentStream};
-use super::{IceSettings, PeerError};
+use super::{PeerError, PeerSettings};
 
 /// How often unanswered connectivity checks are repeated. The default of 200 ms is most of the wait for a first picture.
 const CHECK_INTERVAL: Duration = Duration::from_millis(10);
@@ -49,7 +49,7 @@ const STREAM: &str = "callbox";
 
 /// A connection that has not negotiated anything yet.
 pub(super) async fn connection(
-    settings: &IceSettings,
+    settings: &PeerSettings,
     events: Arc<Events>,
     streams: [Arc<SentStream>; 2],
     handler: Arc<dyn PeerConnectionEventHandler>,
@@ -88,7 +88,7 @@ pub(super) async fn connection(
     }
 }
 
-fn setting_engine(settings: &IceSettings, mdns: bool) -> SettingEngineBuilder {
+fn setting_engine(settings: &PeerSettings, mdns: bool) -> SettingEngineBuilder {
     use rtc::ice::mdns::MulticastDnsMode::{Disabled, QueryOnly};
     SettingEngineBuilder::new()
         .with_ice_connection_attempts(Some(CHECK_INTERVAL), Some(MAX_CHECKS))
@@ -100,14 +100,14 @@ fn setting_engine(settings: &IceSettings, mdns: bool) -> SettingEngineBuilder {
         .with_include_loopback_candidate(settings.bind.iter().any(IpAddr::is_loopback))
 }
 
-fn addresses(settings: &IceSettings) -> Vec<SocketAddr> {
+fn addresses(settings: &PeerSettings) -> Vec<SocketAddr> {
     let all = [IpAddr::V4(Ipv4Addr::UNSPECIFIED), IpAddr::V6(Ipv6Addr::UNSPECIFIED)];
     let chosen = if settings.bind.is_empty() { &all[..] } else { &settings.bind };
     chosen.iter().map(|address| SocketAddr::new(*address, 0)).collect()
 }
 
 /// The servers the stack can use. TURN over TCP or TLS is not among them: it would be waited for until the call fails.
-fn ice_servers(settings: &IceSettings) -> Vec<RTCIceServer> {
+fn ice_servers(settings: &PeerSettings) -> Vec<RTCIceServer> {
     let mut usable = Vec::new();
     for server in &settings.servers {
         for url in &server.urls {

@@ -169,7 +169,7 @@ async fn unusable_ice_servers_are_skipped_and_a_relay_is_insisted_on() {
         credential: Some("secret".to_owned()),
     };
     let unusable = ["turns:127.0.0.1:5349", "turn:127.0.0.1:3478?transport=tcp", "http://127.0.0.1", "stun:", ""];
-    let mut settings = IceSettings { servers: unusable.map(server).to_vec(), ..loopback() };
+    let mut settings = PeerSettings { servers: unusable.map(server).to_vec(), ..loopback() };
     let (peer, offer, mut events) = Peer::offer(&settings).await.unwrap();
     assert!(offer.contains("m=video"));
     let gathered = async { while !matches!(events.recv().await, Some(PeerEvent::Candidate(None))) {} };

@@ -11,13 +11,13 @@ use std::time::Duration;
 
 use tokio::sync::mpsc::Receiver;
 
-use super::{IceSettings, Peer, PeerEvent};
+use super::{Peer, PeerEvent, PeerSettings};
 
 /// Generous: what takes longer has failed.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-fn loopback() -> IceSettings {
-    IceSettings { bind: vec![IpAddr::V4(Ipv4Addr::LOCALHOST)], ..IceSettings::default() }
+fn loopback() -> PeerSettings {
+    PeerSettings { bind: vec![IpAddr::V4(Ipv4Addr::LOCALHOST)], ..PeerSettings::default() }
 }
 
 /// One side of a call under test.

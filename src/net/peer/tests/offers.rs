@@ -4,7 +4,7 @@ use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 
 use super::*;
-use crate::net::peer::PeerError;
+use crate::net::peer::{Equipment, PeerError};
 
 pub(super) const CHROMIUM: &str = include_str!("offers/chromium.sdp");
 const FIREFOX: &str = include_str!("offers/firefox.sdp");
@@ -48,6 +48,32 @@ async fn without_our_video_codec_there_is_only_sound() {
         assert!(video.contains("a=inactive") || video.starts_with("video 0 "), "{answer}");
         assert!(section(&answer, "audio").contains("a=sendrecv"), "{answer}");
         assert_eq!(peer.video_level(), None);
+        peer.close().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_there_is_no_equipment_for_is_declined_and_not_offered() {
+    let all = Equipment::default();
+    let without = [
+        (Equipment { camera: false, ..all }, "a=sendrecv", "a=inactive"),
+        (Equipment { microphone: false, ..all }, "a=recvonly", "a=sendonly"),
+        (Equipment { speaker: false, ..all }, "a=sendonly", "a=sendonly"),
+        (Equipment { microphone: false, speaker: false, ..all }, "a=inactive", "a=sendonly"),
+    ];
+    for (equipment, audio, video) in without {
+        let settings = PeerSettings { equipment, ..loopback() };
+        let (peer, answer, _events) = Peer::answer(&settings, &wire(CHROMIUM)).await.unwrap();
+        for (kind, wanted) in [("audio", audio), ("video", video)] {
+            assert!(section(&answer, kind).contains(wanted), "{equipment:?}: {answer}");
+        }
+        peer.close().await;
+
+        let (peer, offer, _events) = Peer::offer(&settings).await.unwrap();
+        for (kind, wanted) in [("audio", audio), ("video", video)] {
+            let section = section(&offer, kind);
+            assert!(if wanted == "a=inactive" { section.is_empty() } else { section.contains(wanted) }, "{offer}");
+        }
         peer.close().await;
     }
 }
