@@ -104,3 +104,24 @@ fn the_document_has_every_key() {
     let written: Vec<&str> = DOCUMENT.lines().filter(|line| line.starts_with("| `")).collect();
     assert_eq!(written, rows, "docs/config.md should have these rows:\n{}", rows.join("\n"));
 }
+
+proptest::proptest! {
+    /// Whatever somebody's editor leaves behind: no panic, and each error names the file and a line.
+    #[test]
+    fn a_damaged_file_is_understood_or_refused_with_its_place(
+        cut in 0..4000usize,
+        rest in 0..4000usize,
+        typed in "[a-z0-9=\\[\\]{}\"'.,# \n-]{0,12}",
+    ) {
+        let text = everything();
+        let part = |at: usize| (0..=at.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+        let damaged = format!("{}{typed}{}", &text[..part(cut)], &text[part(rest)..]);
+        if let Err(error) = Config::from_toml(&damaged) {
+            for line in error.to_string().lines() {
+                let (place, _) = line.strip_prefix("callbox.toml:").and_then(|rest| rest.split_once(": ")).expect(line);
+                let number: usize = place.parse().expect(line);
+                assert!((1..=damaged.lines().count() + 1).contains(&number), "{line}");
+            }
+        }
+    }
+}
