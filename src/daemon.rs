@@ -23,7 +23,7 @@ pub fn run(file: Option<&Path>) -> Result<(), Failure> {
         if ready.pages.is_empty() {
             text.push_str(&format!("It waits for calls at {}\n", ready.signaling));
         }
-        tell(text, &ready.pages, ready.fingerprint.as_deref());
+        tell(text, &ready.pages, &ready.trust_pages, ready.fingerprint.as_deref());
     };
     runtime()?.block_on(async {
         device::run(config, ready, stop_signal()?).await.map_err(|error| Failure::Failed(error.into()))
@@ -38,7 +38,7 @@ pub fn serve(file: Option<&Path>) -> Result<(), Failure> {
         let stop = stop_signal()?;
         let server = Server::start(ServerSettings::from(&config)).await.map_err(anyhow::Error::new)?;
         let text = "The signaling server is ready.\n".to_owned();
-        tell(text, &server.page_urls(), server.ca_fingerprint().as_deref());
+        tell(text, &server.page_urls(), &server.trust_urls(), server.ca_fingerprint().as_deref());
         stop.await;
         server.shutdown().await;
         Ok(())
@@ -59,16 +59,17 @@ fn start(file: Option<&Path>) -> Result<Config, Failure> {
     Ok(config)
 }
 
-fn tell(mut text: String, pages: &[String], fingerprint: Option<&str>) {
-    if !pages.is_empty() {
-        text.push_str("Open in a browser:\n");
-    }
-    for page in pages {
-        text.push_str(&format!("  {page}\n"));
-    }
-    if let Some(fingerprint) = fingerprint {
-        text.push_str(&format!("SHA-256 of the certificate authority:\n  {fingerprint}\n"));
-    }
+/// Says what a person needs to call: where the page is, and how browsers come to trust it.
+fn tell(mut text: String, pages: &[String], trust: &[String], fingerprint: Option<&str>) {
+    let mut list = |title: &str, lines: &[String]| {
+        if !lines.is_empty() {
+            text.push_str(&format!("{title}:\n"));
+        }
+        lines.iter().for_each(|line| text.push_str(&format!("  {line}\n")));
+    };
+    list("Open in a browser", pages);
+    list("How browsers come to trust the certificate", trust);
+    list("SHA-256 of the certificate authority", fingerprint.map(str::to_owned).as_slice());
     // A daemon whose standard output is gone still does its work.
     if let Err(error) = print(text.as_bytes()) {
         log::warn!(error:? = error; "nobody reads the addresses");

@@ -243,3 +243,22 @@ fn the_daemon_is_asked_over_its_socket() {
     assert_eq!(code, Some(0), "{log}");
     assert!(!dir.path().join("c.sock").exists());
 }
+
+#[test]
+fn with_a_certificate_of_its_own_it_says_how_to_trust_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let settings = "[server]\nlisten = \"127.0.0.1:0\"\nhttp_listen = \"127.0.0.1:0\"\ntls.mode = \"auto\"\n\
+                    [state]\ndir = \"state\"\n";
+    let path = write(dir.path(), settings);
+    let mut daemon = Daemon::start(callbox(&["server", "--config", &path]));
+    let mut lines = BufReader::new(daemon.0.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let mut after = |title: &str| {
+        lines.find(|line| line.starts_with(title)).expect(title);
+        lines.next().unwrap().trim().to_owned()
+    };
+    assert!(after("Open in a browser").starts_with("https://127.0.0.1:"));
+    assert!(after("How browsers come to trust").starts_with("http://127.0.0.1:"));
+    let fingerprint = after("SHA-256");
+    assert_eq!(fingerprint.split(':').count(), 32, "{fingerprint}");
+    assert_eq!(daemon.terminate().0, Some(0));
+}

@@ -51,6 +51,8 @@ pub struct Ready {
     pub signaling: String,
     /// Addresses of the call page; empty where another machine serves it.
     pub pages: Vec<String>,
+    /// Addresses of the page that says how to trust the local certificate authority.
+    pub trust_pages: Vec<String>,
     /// SHA-256 fingerprint of the local certificate authority, if the embedded server has one.
     pub fingerprint: Option<String>,
 }
@@ -140,7 +142,13 @@ impl Home {
                     url: url.clone(),
                     address: None,
                     trust,
-                    ready: Ready { name, signaling: url.clone(), pages: Vec::new(), fingerprint: None },
+                    ready: Ready {
+                        name,
+                        signaling: url.clone(),
+                        pages: Vec::new(),
+                        trust_pages: Vec::new(),
+                        fingerprint: None,
+                    },
                     #[cfg(feature = "server")]
                     server: None,
                 })
@@ -164,6 +172,7 @@ impl Home {
                 name,
                 signaling: url.clone(),
                 pages: server.page_urls(),
+                trust_pages: server.trust_urls(),
                 fingerprint: server.ca_fingerprint(),
             },
             url,
