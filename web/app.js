@@ -52,7 +52,7 @@ const signaling = new Signaling(signalingUrl(), {
   },
   onMessage(message) {
     if (message.type === 'joined') {
-      calls.iceServers = message.iceServers;
+      calls.prepare(message.iceServers);
       lobby.setPeers(message.peers);
     } else if (message.type === 'presence') {
       lobby.setPresence(message.peer, message.online);
@@ -125,7 +125,6 @@ function begin() {
   const name = cleanId(recall());
   if (name) join(name);
   else lobby.askName('');
-  void calls.warmUp();
 }
 
 /** @param {string} name */
@@ -145,8 +144,19 @@ function start(peer) {
   void media.open({ camera });
 }
 
-/** Makes the page show what is. Cheap, and called after every change. */
+let changed = false;
+
+/** Makes the page show what is, once the changes of this moment are complete. */
 function render() {
+  if (changed) return;
+  changed = true;
+  queueMicrotask(() => {
+    changed = false;
+    show();
+  });
+}
+
+function show() {
   const all = calls.all();
   const ringing = all.find((call) => call.state === 'incoming') ?? null;
   const shown = all.filter((call) => call.state !== 'incoming');

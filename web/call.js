@@ -44,8 +44,7 @@ export class Call {
 
   #context;
   #pc;
-  /** Groups our tracks for the other side, so that lips and voice stay together. */
-  #local = new MediaStream();
+  #local;
   /** @type {RTCRtpTransceiver | undefined} */
   #audio;
   /** @type {RTCRtpTransceiver | undefined} */
@@ -68,16 +67,20 @@ export class Call {
   /**
    * @param {CallContext} context
    * @param {import('./protocol.js').Peer} peer
-   * @param {{ outgoing: boolean, callId: string | undefined }} origin
+   * @param {string | undefined} callId
+   * @param {import('./connection.js').Ready} [ready] what our own call goes out on; without it the peer calls
    */
-  constructor(context, peer, { outgoing, callId }) {
+  constructor(context, peer, callId, ready) {
     this.#context = context;
     this.peer = peer;
-    this.outgoing = outgoing;
+    this.outgoing = ready !== undefined;
     this.callId = callId;
-    this.state = outgoing ? 'calling' : 'incoming';
-    this.#pc = this.#connection();
-    this.#within(RING_TIMEOUT + (outgoing ? 0 : CONNECT_TIMEOUT), 'noAnswer');
+    this.state = ready ? 'calling' : 'incoming';
+    this.#pc = ready?.pc ?? new RTCPeerConnection(context.configuration);
+    this.#local = ready?.local ?? new MediaStream();
+    this.#listen();
+    this.#within(RING_TIMEOUT + (ready ? 0 : CONNECT_TIMEOUT), 'noAnswer');
+    if (ready) this.#start(ready);
   }
 
   /** Whether the other side would show our picture. A device has no screen; who is not known yet may have one. */
@@ -95,16 +98,6 @@ export class Call {
   /** The peer's session, to tell a renegotiation from another call. */
   get session() {
     return sessionOf(this.#pc.remoteDescription?.sdp ?? '');
-  }
-
-  /** Calls the peer. */
-  start() {
-    this.#audio = this.#pc.addTransceiver('audio', { direction: 'sendrecv', streams: [this.#local] });
-    const direction = this.peer.kind === 'device' ? 'recvonly' : 'sendrecv';
-    this.#video = this.#pc.addTransceiver('video', { direction, streams: [this.#local] });
-    this.#openChannel(this.#pc.createDataChannel('callbox'));
-    this.useMedia();
-    this.#step(() => this.#offer());
   }
 
   /**
@@ -206,8 +199,8 @@ export class Call {
     return this.#pc.getStats();
   }
 
-  #connection() {
-    const pc = new RTCPeerConnection(this.#context.configuration);
+  #listen() {
+    const pc = this.#pc;
     pc.onicecandidate = ({ candidate }) => this.#send({ type: 'candidate', candidate: candidate && candidate.toJSON() });
     pc.onconnectionstatechange = () => this.#connectionChanged();
     pc.ondatachannel = ({ channel }) => channel.label === 'callbox' && this.#openChannel(channel);
@@ -217,12 +210,25 @@ export class Call {
       this.stream.addTrack(track);
       this.#context.onChange(this);
     };
-    return pc;
   }
 
-  async #offer(/** @type {RTCOfferOptions} */ options = {}) {
-    await this.#pc.setLocalDescription(await this.#pc.createOffer(options));
-    this.#describe({ type: 'offer', offer: plain(this.#pc.localDescription) });
+  /** @param {import('./connection.js').Ready} ready */
+  #start({ audio, video, channel, offer, written }) {
+    this.#audio = audio;
+    this.#video = video;
+    this.#openChannel(channel);
+    const sent = written && this.#offer(written);
+    this.#step(async () => sent ?? this.#offer(await offer));
+    this.useMedia();
+  }
+
+  /**
+   * Sends the offer at once: the other side can begin with its answer while this side still takes its own words in.
+   * @param {RTCSessionDescriptionInit} offer
+   */
+  #offer(offer) {
+    this.#describe({ type: 'offer', offer: plain(offer) });
+    return this.#pc.setLocalDescription(offer);
   }
 
   async #answer() {
@@ -306,7 +312,7 @@ export class Call {
     clearTimeout(this.#restart);
     if (!this.outgoing && this.peer.kind !== 'device') return;
     this.#step(async () => {
-      if (this.state === 'reconnecting' && this.#pc.signalingState === 'stable') await this.#offer({ iceRestart: true });
+      if (this.state === 'reconnecting' && this.#pc.signalingState === 'stable') await this.#offer(await this.#pc.createOffer({ iceRestart: true }));
     });
   }
 
@@ -412,7 +418,7 @@ export class Call {
   }
 }
 
-/** @param {RTCSessionDescription | null} description */
+/** @param {RTCSessionDescriptionInit | null} description */
 function plain(description) {
   return { type: description?.type, sdp: description?.sdp };
 }

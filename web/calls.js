@@ -3,10 +3,13 @@
  */
 
 import { Call } from './call.js';
+import { makeReady } from './connection.js';
 import { freshCallId, sessionOf, sortsBefore, videoDirection } from './protocol.js';
 
 /** Most calls at once; a further caller hears "busy". */
 const MAX_CALLS = 8;
+/** How long after a call has begun the next one is prepared, in milliseconds: not in its way. */
+const PREPARE_AFTER = 5_000;
 
 /**
  * @typedef {object} CallsContext
@@ -19,14 +22,13 @@ const MAX_CALLS = 8;
  */
 
 export class Calls {
-  /** @type {RTCIceServer[]} */
-  iceServers = [];
-
   /** @type {Map<string, Call>} By the peer's ID: there is one call with each at most. */
   #calls = new Map();
+  /** @type {RTCIceServer[]} */
+  #iceServers = [];
+  /** For the next call of a device. @type {import('./connection.js').Ready | null} */
+  #ready = null;
   #context;
-  /** @type {RTCCertificate[]} Made ahead, since making one takes time. */
-  #certificates = [];
 
   /** @param {CallsContext} context */
   constructor(context) {
@@ -40,16 +42,13 @@ export class Calls {
   }
 
   /**
-   * Does ahead what needs no device and would otherwise delay the first call: a certificate, and the browser's own
-   * preparations for a first connection.
+   * Makes a connection ready for the next call of a device: whoever rings at a door is not to wait.
+   * @param {RTCIceServer[]} iceServers
    */
-  async warmUp() {
-    this.#certificates = [await RTCPeerConnection.generateCertificate(/** @type {EcKeyGenParams} */ ({ name: 'ECDSA', namedCurve: 'P-256' }))];
-    const pc = new RTCPeerConnection();
-    pc.addTransceiver('audio');
-    pc.addTransceiver('video');
-    await pc.createOffer();
-    pc.close();
+  prepare(iceServers) {
+    this.#iceServers = iceServers;
+    this.#ready?.pc.close();
+    this.#ready = makeReady(this.#configuration(), 'device');
   }
 
   /**
@@ -58,7 +57,11 @@ export class Calls {
    */
   start(peer) {
     if (this.#calls.has(peer.userId) || this.#calls.size >= MAX_CALLS) return;
-    this.#begin(peer, { outgoing: true, callId: freshCallId() }).start();
+    const ready = (peer.kind === 'device' && this.#ready) || makeReady(this.#configuration(), peer.kind);
+    this.#begin(peer, freshCallId(), ready);
+    if (ready !== this.#ready) return;
+    this.#ready = null;
+    setTimeout(() => this.prepare(this.#iceServers), PREPARE_AFTER);
   }
 
   /** @param {import('./protocol.js').Message} message */
@@ -110,7 +113,7 @@ export class Calls {
       this.#context.send({ type: 'leave', targetId: userId, callId, reason: 'busy' });
       return;
     }
-    const call = this.#begin(peer, { outgoing: false, callId });
+    const call = this.#begin(peer, callId);
     call.ring(offer.sdp);
     if (accepted) call.accept();
     this.#context.onChange(call);
@@ -118,24 +121,30 @@ export class Calls {
 
   /**
    * @param {import('./protocol.js').Peer} peer
-   * @param {{ outgoing: boolean, callId: string | undefined }} origin
+   * @param {string | undefined} callId
+   * @param {import('./connection.js').Ready} [ready] for a call of our own
    */
-  #begin(peer, origin) {
+  #begin(peer, callId, ready) {
     /** @type {import('./call.js').CallContext} */
     const context = {
       send: this.#context.send,
       media: this.#context.media,
-      configuration: { iceServers: this.iceServers, bundlePolicy: 'max-bundle', certificates: this.#certificates },
+      configuration: this.#configuration(),
       onChange: this.#context.onChange,
       onEnd: (call, reason, ours) => {
         if (this.#calls.get(call.peer.userId) === call) this.#calls.delete(call.peer.userId);
         this.#context.onEnd(call, reason, ours);
       },
     };
-    const call = new Call(context, peer, origin);
+    const call = new Call(context, peer, callId, ready);
     this.#calls.set(peer.userId, call);
-    if (origin.outgoing) this.#context.onChange(call);
+    if (ready) this.#context.onChange(call);
     return call;
+  }
+
+  /** @returns {RTCConfiguration} */
+  #configuration() {
+    return { iceServers: this.#iceServers, bundlePolicy: 'max-bundle' };
   }
 }
 
