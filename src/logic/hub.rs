@@ -113,8 +113,10 @@ impl Hub {
         match input {
             Input::Connected(conn) => self.connected(conn, now),
             Input::Text(conn, text) => {
-                self.shows_life(conn, now);
+                // What is said counts first: who leaves has no claim to stand against. (A page that is loaded again
+                // joins before the server has read its earlier self's goodbye.)
                 self.received(conn, text, now);
+                self.shows_life(conn, now);
             }
             Input::Alive(conn) => self.shows_life(conn, now),
             Input::Gone(conn) => self.gone(conn, now),
