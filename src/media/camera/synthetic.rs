@@ -1,4 +1,4 @@
-//! The camera that needs no device: a ball over a soft gradient, a clock, and the [stamp](super::stamp) in every
+//! The camera that needs no device: a ball over a soft gradient, a clock, and the [stamp] in every
 //! picture, at the exact rate asked for.
 
 use std::f64::consts::TAU;
