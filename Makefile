@@ -34,20 +34,22 @@ test-rust:
 	cargo test --locked
 
 # The binary under test is the one that `cargo test` built.
+test-browser: export CALLBOX_BIN ?= $(abspath $(CARGO_TARGET_DIR))/debug/callbox
 test-browser:
 	@scripts/setup test
 	cargo build --locked
 	npm run --silent --prefix $(BROWSER) check
 	npm test --silent --prefix $(BROWSER)
 
+test-hardware: export CALLBOX_BIN ?= $(abspath $(CARGO_TARGET_DIR))/release/callbox
 test-hardware: build
 	tests/hardware/run.sh
 
-bench:
+bench: export CALLBOX_BIN ?= $(abspath $(CARGO_TARGET_DIR))/release/callbox
+bench: build
 	@scripts/setup test
-	cargo bench --locked
-	cargo build --release --locked
-	CALLBOX_BIN=$(abspath $(CARGO_TARGET_DIR))/release/callbox npm run --silent --if-present --prefix $(BROWSER) bench
+	cargo bench --locked --bench '*'
+	node benches/end_to_end.js
 
 fmt:
 	cargo fmt
