@@ -21,6 +21,8 @@
 pub mod config;
 pub mod protocol;
 
+#[cfg(feature = "device")]
+pub mod device;
 pub mod logic;
 #[cfg(feature = "device")]
 pub mod media;
@@ -28,5 +30,3 @@ pub mod media;
 pub mod net;
 #[cfg(feature = "server")]
 pub mod server;
-#[cfg(feature = "device")]
-pub mod device;

@@ -3,13 +3,13 @@
 //! The contract of every machine here: `handle(input, now)` changes it, then the shell calls `poll_output()` until it
 //! returns `None`, then sleeps until `poll_timeout()`. Time and randomness come in as arguments.
 
-pub mod fanout;
-pub mod level;
-pub mod pace;
 pub mod backoff;
 pub mod call;
+pub mod fanout;
+pub mod hub;
 pub mod jitter;
+pub mod level;
 pub mod mix;
+pub mod pace;
 pub mod stretch;
 pub mod unit;
-pub mod hub;
