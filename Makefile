@@ -2,9 +2,7 @@
 # missing and is silent where none is.
 
 CARGO_TARGET_DIR ?= target
-CHROMIUM_BIN ?= $(firstword $(wildcard /usr/bin/chromium /snap/bin/chromium /usr/bin/chromium-browser))
 BROWSER := tests/browser
-export CHROMIUM_BIN
 
 .DEFAULT_GOAL := help
 .PHONY: help run build test test-rust test-browser test-hardware bench fmt lint doc
@@ -39,7 +37,7 @@ test-browser:
 	@scripts/setup test
 	cargo build --locked
 	npm run --silent --prefix $(BROWSER) check
-	npm test --silent --prefix $(BROWSER)
+	CHROMIUM_BIN=$$(scripts/setup chromium) npm test --silent --prefix $(BROWSER)
 
 test-hardware: export CALLBOX_BIN ?= $(abspath $(CARGO_TARGET_DIR))/release/callbox
 test-hardware: build
@@ -49,7 +47,7 @@ bench: export CALLBOX_BIN ?= $(abspath $(CARGO_TARGET_DIR))/release/callbox
 bench: build
 	@scripts/setup test
 	cargo bench --locked --bench '*'
-	node benches/end_to_end.js
+	CHROMIUM_BIN=$$(scripts/setup chromium) node benches/end_to_end.js
 
 fmt:
 	cargo fmt
