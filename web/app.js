@@ -118,8 +118,6 @@ addEventListener('pagehide', () => signaling.leave());
 // A page that the browser kept whole and shows again has lost its connection.
 addEventListener('pageshow', (event) => event.persisted && location.reload());
 
-begin();
-
 function begin() {
   if (!('RTCPeerConnection' in window)) return showBanner(hints.unsupported);
   const name = cleanId(recall());
@@ -230,3 +228,5 @@ Object.defineProperty(window, 'callbox', {
       })),
   }),
 });
+
+begin();

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, afterEach, before, test } from 'node:test';
-import { dial, notice, online, openPage, picture, reaches, screenshot, startBrowser } from './harness/browser.js';
+import { closePages, dial, notice, online, openPage, picture, reaches, screenshot, startBrowser } from './harness/browser.js';
 import {
   deviceConfiguration, eventually, freePort, read, serverConfiguration, startCallbox, workspace,
 } from './harness/callbox.js';
@@ -28,7 +28,7 @@ before(async () => {
   ]);
 });
 afterEach(async () => {
-  await Promise.all(browser.contexts().map((context) => context.close()));
+  await closePages(browser);
   await idle(device);
 });
 after(async () => {

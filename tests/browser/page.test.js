@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { after, afterEach, before, test } from 'node:test';
-import { dial, notice, online, openPage, picture, reaches, screenshot, startBrowser } from './harness/browser.js';
+import { closePages, dial, notice, online, openPage, picture, reaches, screenshot, startBrowser } from './harness/browser.js';
 import { frameRate, hearPitch } from './harness/media.js';
 import { startRelay } from './harness/relay.js';
 
@@ -14,7 +14,7 @@ before(async () => {
   browser = await startBrowser();
 });
 afterEach(async () => {
-  await Promise.all(browser.contexts().map((context) => context.close()));
+  await closePages(browser);
   relay.seen.length = 0;
 });
 after(async () => {

@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { after, afterEach, before, test } from 'node:test';
-import { dial, notice, online, openPage, picture, reaches, screenshot, startBrowser } from './harness/browser.js';
+import { closePages, dial, notice, online, openPage, picture, reaches, screenshot, startBrowser } from './harness/browser.js';
 import { freePort, serverConfiguration, startCallbox, workspace } from './harness/callbox.js';
 import { frameRate } from './harness/media.js';
 
@@ -20,7 +20,7 @@ before(async () => {
   [browser, server] = await Promise.all([startBrowser(), start()]);
 });
 afterEach(async () => {
-  await Promise.all(browser.contexts().map((context) => context.close()));
+  await closePages(browser);
 });
 after(async () => {
   await browser.close();

@@ -35,6 +35,18 @@ export function startBrowser({ devices = true, permission = true, hosts } = {}) 
   });
 }
 
+/** Errors that no code of the page caught, in any page since `closePages` ran last. @type {string[]} */
+const crashes = [];
+
+/**
+ * Closes what a test has opened, and fails where the page's own code did.
+ * @param {import('playwright-core').Browser} browser
+ */
+export async function closePages(browser) {
+  await Promise.all(browser.contexts().map((context) => context.close()));
+  assert.deepEqual(crashes.splice(0), []);
+}
+
 /** What Chromium complains about by itself, which is no fault of the page. */
 const AMBIENT = /favicon|net::ERR_|WebSocket connection to/;
 
@@ -53,7 +65,10 @@ export async function openPage(browser, url, name, { init, argument, ...options 
   const page = /** @type {any} */ (await context.newPage());
   page.setDefaultTimeout(PATIENCE);
   page.faults = [];
-  page.on('pageerror', (error) => page.faults.push(String(error)));
+  page.on('pageerror', (error) => {
+    crashes.push(String(error));
+    page.faults.push(String(error));
+  });
   page.on('console', (line) => {
     if (['error', 'warning'].includes(line.type()) && !AMBIENT.test(line.text())) page.faults.push(line.text());
   });
