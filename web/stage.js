@@ -15,6 +15,8 @@ import { buttons, hangUpOn, hints, pictureOf, states, text } from './text.js';
 export class Stage {
   /** @type {Map<import('./call.js').Call, HTMLElement>} */
   #tiles = new Map();
+  /** What had the focus before the calls came to the front. @type {Element | null} */
+  #before = null;
   #events;
 
   /** @param {StageEvents} events */
@@ -24,14 +26,19 @@ export class Stage {
     element('camera').onclick = events.onCamera;
     element('switch').onclick = events.onSwitchCamera;
     element('leave').onclick = events.onLeave;
-    element('to-lobby').onclick = () => this.#view('lobby');
+    element('to-lobby').onclick = () => {
+      this.#view('lobby');
+      element('to-stage').focus();
+    };
     element('to-stage').onclick = () => this.open();
     setInterval(() => this.#tick(), 1000);
   }
 
   /** Brings the calls to the front, where there is room for either them or the lobby. */
   open() {
+    if (!element('stage').contains(document.activeElement)) this.#before = document.activeElement;
     this.#view('stage');
+    element('leave').focus({ preventScroll: true });
   }
 
   /**
@@ -55,7 +62,10 @@ export class Stage {
     element('stage').hidden = element('to-stage').hidden = count === 0;
     within(element('leave'), '.word').textContent = count > 1 ? text.hangUpAll : text.hangUp;
     if (count > before) this.open();
-    if (count === 0 && document.documentElement.dataset.view === 'stage') this.#view('lobby');
+    if (count === 0 && document.documentElement.dataset.view === 'stage') {
+      this.#view('lobby');
+      if (this.#before instanceof HTMLElement) this.#before.focus({ preventScroll: true });
+    }
   }
 
   /**
@@ -149,7 +159,6 @@ export class Stage {
   /** @param {'lobby' | 'stage'} view */
   #view(view) {
     document.documentElement.dataset.view = view;
-    if (view === 'stage') element('leave').focus({ preventScroll: true });
   }
 }
 
