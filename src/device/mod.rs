@@ -7,7 +7,7 @@ mod studio;
 mod switchboard;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use serde_json::json;
@@ -15,7 +15,7 @@ use serde_json::json;
 use self::control::{Control, ControlError};
 use self::studio::Studio;
 use self::switchboard::{Settings, Switchboard};
-use crate::config::{Answer, CameraSource, Config, IcePolicy, MicrophoneSource, SpeakerSink};
+use crate::config::{Answer, CameraSource, Config, IcePolicy, MicrophoneSource, SpeakerSink, Tls};
 use crate::logic::call::AnswerPolicy;
 use crate::net::peer::{Equipment, PeerSettings};
 use crate::net::signaling::{Signaling, SignalingError, SignalingSettings};
@@ -34,8 +34,8 @@ pub enum DeviceError {
     Signaling(#[from] SignalingError),
     #[error(transparent)]
     Trust(#[from] TrustError),
-    #[error("[signaling] ca_file {path}: {error}")]
-    CaFile { path: PathBuf, error: std::io::Error },
+    #[error("{key} {}: {error}", path.display())]
+    Certificates { key: &'static str, path: PathBuf, error: std::io::Error },
     #[error(transparent)]
     Control(#[from] ControlError),
     #[cfg(not(feature = "server"))]
@@ -135,8 +135,7 @@ impl Home {
             Some(url) => {
                 let mut trust = Vec::new();
                 if let Some(path) = &config.signaling.ca_file {
-                    let pem = std::fs::read(path).map_err(|error| DeviceError::CaFile { path: path.clone(), error })?;
-                    trust.push((path.display().to_string(), pem));
+                    trust.push(read_certificates(path, "[signaling] ca_file")?);
                 }
                 Ok(Home {
                     url: url.clone(),
@@ -161,12 +160,19 @@ impl Home {
     async fn embed(config: &Config, name: String) -> Result<Home, DeviceError> {
         let server = Server::start(ServerSettings::from(config)).await?;
         let address = loopback(server.local_addr());
-        let (url, address) = match server.ca_pem().map(|_| "localhost") {
+        let (url, address) = match server.tls_name() {
             // The certificate may not name loopback; the name it does carry is what we ask for there.
             Some(host) => (format!("wss://{host}:{}/ws", address.port()), Some(address)),
             None => (format!("ws://{address}/ws"), None),
         };
-        let authority = server.ca_pem().map(|pem| ("the local certificate authority".to_owned(), pem.into_bytes()));
+        let mut trust: Vec<_> = server
+            .ca_pem()
+            .map(|pem| ("the local certificate authority".to_owned(), pem.into_bytes()))
+            .into_iter()
+            .collect();
+        if let Tls::Files { cert_file, .. } = &config.server.tls {
+            trust.push(read_certificates(cert_file, "[server.tls] cert_file")?);
+        }
         Ok(Home {
             ready: Ready {
                 name,
@@ -177,7 +183,7 @@ impl Home {
             },
             url,
             address,
-            trust: authority.into_iter().collect(),
+            trust,
             server: Some(server),
         })
     }
@@ -192,6 +198,14 @@ impl Home {
         if let Some(server) = self.server {
             server.shutdown().await;
         }
+    }
+}
+
+/// The file's name, for messages, and what it holds.
+fn read_certificates(path: &Path, key: &'static str) -> Result<(String, Vec<u8>), DeviceError> {
+    match std::fs::read(path) {
+        Ok(pem) => Ok((format!("{key} {}", path.display()), pem)),
+        Err(error) => Err(DeviceError::Certificates { key, path: path.into(), error }),
     }
 }
 
