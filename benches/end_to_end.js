@@ -253,7 +253,9 @@ function processorTime(pid) {
 }
 
 /** @param {Record<string, number>} times */
-const total = (times) => Object.values(times).reduce((sum, time) => sum + time, 0);
+function total(times) {
+  return Object.values(times).reduce((sum, time) => sum + time, 0);
+}
 
 /** Resident memory in MB. @param {number} pid */
 function memory(pid) {
@@ -267,10 +269,14 @@ function quantile(values, share) {
 }
 
 /** @param {number[]} values */
-const median = (values) => quantile(values, 0.5);
+function median(values) {
+  return quantile(values, 0.5);
+}
 
 /** @param {number} value */
-const format = (value) => value.toFixed(1);
+function format(value) {
+  return value.toFixed(1);
+}
 
 /** @returns {Promise<number>} */
 async function freePort() {
