@@ -162,7 +162,8 @@ fn deliver(hub: &mut Hub, outboxes: &mut HashMap<ConnId, Outbox>) {
         let last = matches!(frame, Frame::Close { .. });
         let Some(outbox) = outboxes.get(&id) else { continue };
         let fits = outbox.push(frame).is_ok();
-        if !fits {
+        // A connection that has just ended by itself takes no more either; it is about to say so.
+        if !fits && !outbox.frames.is_closed() {
             log::warn!(connection = id.0, code = close::TOO_SLOW; "client does not read and is cut");
             outbox.cut.notify_one();
         }
