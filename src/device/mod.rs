@@ -19,7 +19,7 @@ use crate::config::{Answer, CameraSource, Config, IcePolicy, MicrophoneSource, S
 use crate::logic::call::AnswerPolicy;
 use crate::net::peer::{Equipment, PeerSettings};
 use crate::net::signaling::{Signaling, SignalingError, SignalingSettings};
-use crate::net::trust::{TrustError, client_config};
+use crate::net::trust::{Trust, TrustError, client_config};
 use crate::protocol::{Kind, Message};
 #[cfg(feature = "server")]
 use crate::server::{Server, ServerError, ServerSettings};
@@ -121,8 +121,7 @@ struct Home {
     url: String,
     /// Where to connect, if not to the URL's host.
     address: Option<SocketAddr>,
-    /// Certificates to trust beside the system's: a name and PEM.
-    trust: Vec<(String, Vec<u8>)>,
+    trust: Trust,
     ready: Ready,
     #[cfg(feature = "server")]
     server: Option<Server>,
@@ -133,10 +132,13 @@ impl Home {
         let name = config.device.name.clone();
         match &config.signaling.url {
             Some(url) => {
-                let mut trust = Vec::new();
-                if let Some(path) = &config.signaling.ca_file {
-                    trust.push(read_certificates(path, "[signaling] ca_file")?);
-                }
+                let trust = match &config.signaling.ca_file {
+                    Some(path) => {
+                        let authorities = vec![read_certificates(path, "[signaling] ca_file")?];
+                        Trust { system_roots: false, authorities }
+                    }
+                    None => Trust { system_roots: true, authorities: Vec::new() },
+                };
                 Ok(Home {
                     url: url.clone(),
                     address: None,
@@ -165,13 +167,11 @@ impl Home {
             Some(host) => (format!("wss://{host}:{}/ws", address.port()), Some(address)),
             None => (format!("ws://{address}/ws"), None),
         };
-        let mut trust: Vec<_> = server
-            .ca_pem()
-            .map(|pem| ("the local certificate authority".to_owned(), pem.into_bytes()))
-            .into_iter()
-            .collect();
+        let authority = server.ca_pem().map(|pem| ("the local certificate authority".to_owned(), pem.into_bytes()));
+        let mut trust = Trust { system_roots: false, authorities: authority.into_iter().collect() };
         if let Tls::Files { cert_file, .. } = &config.server.tls {
-            trust.push(read_certificates(cert_file, "[server.tls] cert_file")?);
+            trust.system_roots = true;
+            trust.authorities.push(read_certificates(cert_file, "[server.tls] cert_file")?);
         }
         Ok(Home {
             ready: Ready {

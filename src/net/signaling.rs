@@ -338,13 +338,13 @@ mod tests {
     use tokio_tungstenite::accept_async;
 
     use super::*;
-    use crate::net::trust::client_config;
+    use crate::net::trust::{Trust, client_config};
 
     const PATIENCE: Duration = Duration::from_secs(20);
 
     fn settings(url: String) -> SignalingSettings {
         let join = Message::Join { user_id: "door".parse().unwrap(), name: None, kind: Default::default() };
-        SignalingSettings { url, address: None, token: None, tls: client_config(&[]).unwrap(), join }
+        SignalingSettings { url, address: None, token: None, tls: client_config(&Trust::default()).unwrap(), join }
     }
 
     async fn event(events: &mut mpsc::Receiver<SignalingEvent>) -> SignalingEvent {

@@ -14,15 +14,25 @@ pub enum TrustError {
     Tls(#[from] rustls::Error),
 }
 
-/// A client that trusts the system's roots and the certificates in `extra`: pairs of a name for error messages and PEM.
-pub fn client_config(extra: &[(String, Vec<u8>)]) -> Result<Arc<ClientConfig>, TrustError> {
+/// Whom to believe.
+#[derive(Clone, Debug, Default)]
+pub struct Trust {
+    pub system_roots: bool,
+    /// Further authorities: a name for error messages, and PEM.
+    pub authorities: Vec<(String, Vec<u8>)>,
+}
+
+/// A TLS client that believes `trust`.
+pub fn client_config(trust: &Trust) -> Result<Arc<ClientConfig>, TrustError> {
     let mut roots = RootCertStore::empty();
-    let system = rustls_native_certs::load_native_certs();
-    for error in &system.errors {
-        log::debug!("a system certificate was skipped: {error}");
+    if trust.system_roots {
+        let system = rustls_native_certs::load_native_certs();
+        for error in &system.errors {
+            log::debug!("a system certificate was skipped: {error}");
+        }
+        roots.add_parsable_certificates(system.certs);
     }
-    roots.add_parsable_certificates(system.certs);
-    for (name, pem) in extra {
+    for (name, pem) in &trust.authorities {
         let unusable = |detail: String| TrustError::Unusable { name: name.clone(), detail };
         let mut found = false;
         for certificate in CertificateDer::pem_slice_iter(pem) {
@@ -48,8 +58,8 @@ mod tests {
 
     #[test]
     fn says_which_file_is_no_certificate() {
-        let extra = [("/etc/callbox/ca.pem".to_owned(), b"hello".to_vec())];
-        let error = client_config(&extra).unwrap_err().to_string();
+        let authorities = vec![("/etc/callbox/ca.pem".to_owned(), b"hello".to_vec())];
+        let error = client_config(&Trust { system_roots: false, authorities }).unwrap_err().to_string();
         assert!(error.contains("/etc/callbox/ca.pem") && error.contains("CERTIFICATE"), "{error}");
     }
 }
