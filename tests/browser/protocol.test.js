@@ -1,8 +1,14 @@
 /** The page's reading of messages and names, without a browser. */
 
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
-import { asReason, cleanId, parse, sessionOf, sortsBefore, videoDirection } from '../../web/protocol.js';
+
+// Browsers take the page's files for modules because of how they are loaded; Node 18 has to be told.
+const source = readFileSync(new URL('../../web/protocol.js', import.meta.url), 'utf8');
+const { asReason, cleanId, parse, sessionOf, sortsBefore, videoDirection } = await import(
+  `data:text/javascript,${encodeURIComponent(source)}`
+);
 
 test('a typed name becomes an ID that every end accepts', () => {
   assert.equal(cleanId('  Anna \n'), 'Anna');
