@@ -25,7 +25,7 @@ pub const MAX_NAME_BYTES: usize = 128;
 pub const MAX_CALL_ID_BYTES: usize = 64;
 /// Most candidates a peer may send for one call; further ones are ignored.
 pub const MAX_CANDIDATES: usize = 50;
-/// Longest candidate line in bytes.
+/// Longest candidate in bytes: its line, `sdpMid` and `usernameFragment` together.
 pub const MAX_CANDIDATE_BYTES: usize = 1024;
 /// Messages a client may send in a burst before it is slowed down; beyond it each answers `rateLimited`.
 pub const MESSAGE_BURST: u32 = 200;
@@ -141,6 +141,14 @@ pub struct Candidate {
     pub sdp_m_line_index: Option<u16>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub username_fragment: Option<String>,
+}
+
+impl Candidate {
+    /// Bytes of all its text.
+    fn len(&self) -> usize {
+        let optional = |text: &Option<String>| text.as_ref().map_or(0, String::len);
+        self.candidate.len() + optional(&self.sdp_mid) + optional(&self.username_fragment)
+    }
 }
 
 /// One entry of the browser's `RTCConfiguration.iceServers`.
@@ -381,7 +389,7 @@ impl Message {
             {
                 Err("name has at most 128 bytes and no control characters")
             }
-            Message::Candidate { candidate: Some(c), .. } if c.candidate.len() > MAX_CANDIDATE_BYTES => {
+            Message::Candidate { candidate: Some(c), .. } if c.len() > MAX_CANDIDATE_BYTES => {
                 Err("a candidate has at most 1024 bytes")
             }
             Message::Offer { offer: d, .. } if d.kind != "offer" => Err("offer.type must be \"offer\""),
@@ -465,6 +473,11 @@ mod tests {
             r#"{"type":"offer","targetId":"door","offer":"v=0"}"#.to_owned(),
             r#"{"type":"offer","targetId":"door","offer":{"type":"answer","sdp":""}}"#.to_owned(),
             format!(r#"{{"type":"leave","targetId":"door","callId":"{long}"}}"#),
+            format!(r#"{{"type":"candidate","targetId":"door","candidate":{{"candidate":"{}"}}}}"#, "x".repeat(1025)),
+            format!(
+                r#"{{"type":"candidate","targetId":"door","candidate":{{"candidate":"","sdpMid":"{}"}}}}"#,
+                "x".repeat(1025)
+            ),
         ] {
             assert_eq!(code(&text), ErrorCode::BadField, "{text}");
         }

@@ -2,7 +2,7 @@
 //! line of reply to each.
 
 use std::io;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -106,7 +106,7 @@ impl Control {
         match UnixStream::connect(path).await {
             Ok(_) => return Err(ControlError::InUse { path: path.into() }),
             Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
-                tokio::fs::remove_file(path).await.map_err(fail)?;
+                remove_socket(path).await.map_err(fail)?
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(fail(error)),
@@ -125,6 +125,14 @@ impl Drop for Control {
         if let Err(error) = std::fs::remove_file(&self.path) {
             log::debug!("the control socket could not be removed: {error}");
         }
+    }
+}
+
+/// Linux refuses connections to any file in the same words, and only a socket is ours to remove.
+async fn remove_socket(path: &Path) -> io::Result<()> {
+    match tokio::fs::symlink_metadata(path).await?.file_type().is_socket() {
+        true => tokio::fs::remove_file(path).await,
+        false => Err(io::Error::other("there is a file of that name, and it is no socket")),
     }
 }
 
@@ -227,5 +235,15 @@ mod tests {
         }
         drop(control);
         assert!(!path.exists());
+    }
+
+    #[tokio::test]
+    async fn leaves_files_of_others_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("letter.txt");
+        std::fs::write(&path, "Dear Anna").unwrap();
+        let error = Control::listen(&path).await.err().unwrap().to_string();
+        assert!(error.contains("letter.txt") && error.contains("[control] socket"), "{error}");
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "Dear Anna");
     }
 }

@@ -152,7 +152,8 @@ impl Switchboard {
                 self.input(input);
             }
             Message::Answer { user_id: Some(from), target_id, answer, call_id } if target_id == *me => {
-                self.input(Input::Answer { from, call_id, sdp: answer.sdp });
+                let session = sdp::session_id(&answer.sdp).map(str::to_owned);
+                self.input(Input::Answer { from, call_id, sdp: answer.sdp, session });
             }
             Message::Candidate { user_id: Some(from), target_id, candidate, call_id } if target_id == *me => {
                 self.input(Input::Candidate { from, call_id, candidate });

@@ -148,7 +148,7 @@ impl Calls {
                 self.offer(from, call_id, sdp, session, from_device, now)
             }
             Input::BadOffer { from, call_id, detail } => self.bad_offer(from, call_id, detail),
-            Input::Answer { from, call_id, sdp } => self.answer(from, call_id, sdp, now),
+            Input::Answer { from, call_id, sdp, session } => self.answer(from, call_id, sdp, session, now),
             Input::Candidate { from, call_id, candidate } => self.candidate(from, call_id, candidate, now),
             Input::Ringing { from, call_id } => {
                 if let Some(call) = self.matching(&from, &call_id)
@@ -272,6 +272,8 @@ impl Calls {
                 State::Connecting { .. } | State::Connected | State::Recovering { .. }
                     if same_id && call.session == session =>
                 {
+                    // An ICE restart looks for all paths anew.
+                    call.candidates = 0;
                     let key = call.key;
                     self.outputs.push_back(Output::Renegotiate { key, sdp });
                     return;
@@ -320,11 +322,12 @@ impl Calls {
         }
     }
 
-    fn answer(&mut self, from: UserId, call_id: Option<String>, sdp: String, now: Instant) {
+    fn answer(&mut self, from: UserId, call_id: Option<String>, sdp: String, session: Option<String>, now: Instant) {
         if let Some(call) = self.matching(&from, &call_id)
             && let State::Dialing { .. } = call.state
         {
             call.state = State::Connecting { until: now + CONNECT_TIMEOUT };
+            call.session = session;
             let key = call.key;
             self.outputs.push_back(Output::AcceptAnswer { key, sdp });
             return;

@@ -50,10 +50,12 @@ pub enum Input {
         call_id: Option<String>,
         detail: String,
     },
+    /// `session` as in `Offer`.
     Answer {
         from: UserId,
         call_id: Option<String>,
         sdp: String,
+        session: Option<String>,
     },
     Candidate {
         from: UserId,

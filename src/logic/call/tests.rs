@@ -50,6 +50,15 @@ fn offer(from: &str, call_id: Option<&str>, session: &str) -> Input {
     }
 }
 
+fn answer(from: &str, call_id: Option<&str>, session: &str) -> Input {
+    Input::Answer {
+        from: id(from),
+        call_id: call_id.map(str::to_owned),
+        sdp: format!("answer {session}"),
+        session: Some(session.to_owned()),
+    }
+}
+
 fn leave(from: &str, call_id: Option<&str>, to_us: bool) -> Input {
     Input::Leave { from: id(from), call_id: call_id.map(str::to_owned), reason: None, to_us }
 }
@@ -183,6 +192,22 @@ fn keeps_candidates_that_overtake_their_offer_for_a_while() {
 }
 
 #[test]
+fn a_call_we_placed_is_renegotiated_by_the_callee_and_each_round_may_bring_its_candidates() {
+    let mut door = Door::new(AnswerPolicy::Auto, 4);
+    let key = key_of(&door.tell(Input::Dial { user: id("anna"), call_id: "c1".into() }));
+    door.tell(answer("anna", Some("c1"), "1"));
+    door.tell(Input::Connected { key });
+    for _ in 0..3 {
+        for n in 0..MAX_CANDIDATES {
+            assert_eq!(door.tell(found("anna", &n.to_string())).len(), 1);
+        }
+        assert!(door.tell(found("anna", "one more")).is_empty());
+        let sdp = "offer 1".to_owned();
+        assert_eq!(door.tell(offer("anna", Some("c1"), "1")), [Output::Renegotiate { key, sdp }]);
+    }
+}
+
+#[test]
 fn a_second_offer_renegotiates_within_its_session_and_replaces_across_sessions() {
     let mut door = Door::new(AnswerPolicy::Auto, 4);
     let first = key_of(&door.tell(offer("anna", Some("c1"), "1")));
@@ -230,9 +255,9 @@ fn dials_and_is_answered() {
     assert!(matches!(&outputs[..], [Output::Send(Message::Offer { user_id: Some(me), .. })] if *me == id("door")));
     let ringing = Input::Ringing { from: id("anna"), call_id: Some("c1".into()) };
     assert!(matches!(&door.tell(ringing)[..], [Output::Report { event: Event::RingBack, .. }]));
-    let answer = Input::Answer { from: id("anna"), call_id: Some("c1".into()), sdp: "answer".into() };
-    assert_eq!(door.tell(answer.clone()), [Output::AcceptAnswer { key, sdp: "answer".into() }]);
-    let outputs = door.tell(answer);
+    let accepted = door.tell(answer("anna", Some("c1"), "1"));
+    assert_eq!(accepted, [Output::AcceptAnswer { key, sdp: "answer 1".into() }]);
+    let outputs = door.tell(answer("anna", Some("c1"), "1"));
     assert!(matches!(&outputs[..], [Output::Send(Message::Error { code: ErrorCode::UnexpectedAnswer, .. })]));
     assert_eq!(door.states(), [("anna".into(), "connecting")], "a stray answer disturbs nothing");
 }
@@ -296,7 +321,7 @@ fn any_input() -> impl Strategy<Value = Input> {
         match kind {
             0..=2 => Input::Offer { from, call_id, session: Some(sdp.clone()), sdp, from_device: flag },
             3 => Input::BadOffer { from, call_id, detail: sdp },
-            4 => Input::Answer { from, call_id, sdp },
+            4 => Input::Answer { from, call_id, session: Some(sdp.clone()), sdp },
             5 => Input::Candidate { from, call_id, candidate: flag.then(|| candidate("x")).flatten() },
             6 => Input::Ringing { from, call_id },
             7 => Input::Leave { from, call_id, reason: Some(Reason::Hangup), to_us: flag },
