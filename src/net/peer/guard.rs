@@ -6,7 +6,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
@@ -30,11 +30,29 @@ const HURRY_ON: Duration = Duration::from_millis(500);
 pub(super) struct Guard {
     events: Arc<Events>,
     started: Instant,
+    making: Arc<Mutex<Making>>,
+}
+
+/// Whether the connection is still being made. What ends until then was an attempt, and the next one has the same owner.
+#[derive(Default)]
+enum Making {
+    #[default]
+    Going,
+    Ended(CloseReason),
+    Made,
 }
 
 impl Guard {
     pub(super) fn new(events: Arc<Events>) -> Guard {
-        Guard { events, started: Instant::now() }
+        Guard { events, started: Instant::now(), making: Arc::default() }
+    }
+
+    /// The connection was made: from now on its owner hears of its end, and at once if it has ended already.
+    pub(super) fn made(&self) {
+        let mut making = self.making.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Making::Ended(reason) = std::mem::replace(&mut *making, Making::Made) {
+            self.events.close(reason);
+        }
     }
 }
 
@@ -47,13 +65,17 @@ impl std::fmt::Debug for Guard {
 impl Runtime for Guard {
     /// The connection spawns its driver and nothing else (it is given no TCP addresses and no TCP candidates).
     fn spawn(&self, future: Task<'static, ()>) -> Box<dyn JoinHandle> {
-        let events = self.events.clone();
+        let (events, making) = (self.events.clone(), self.making.clone());
         TokioRuntime.spawn(Box::pin(async move {
             let reason = match AssertUnwindSafe(future).catch_unwind().await {
                 Ok(()) => CloseReason::Failed("the media connection ended".to_owned()),
                 Err(_) => CloseReason::Failed("the media connection broke on something it received".to_owned()),
             };
-            events.close(reason);
+            let mut making = making.lock().unwrap_or_else(PoisonError::into_inner);
+            match *making {
+                Making::Made => events.close(reason),
+                Making::Going | Making::Ended(_) => *making = Making::Ended(reason),
+            }
         }))
     }
 

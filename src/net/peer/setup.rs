@@ -67,18 +67,22 @@ pub(super) async fn connection(
             .with_certificates(vec![certificate()?])
             .build();
         let (engine, registry) = media(&events, &streams)?;
+        let guard = Arc::new(Guard::new(events.clone()));
         let built = PeerConnectionBuilder::new()
             .with_configuration(configuration)
             .with_media_engine(engine)
             .with_interceptor_registry(registry)
             .with_setting_engine(setting_engine(settings, mdns).build())
             .with_handler(handler.clone())
-            .with_runtime(Arc::new(Guard::new(events.clone())))
+            .with_runtime(guard.clone())
             .with_udp_addrs(addresses(settings))
             .build()
             .await;
         match built {
-            Ok(connection) => return Ok(Arc::new(connection)),
+            Ok(connection) => {
+                guard.made();
+                return Ok(Arc::new(connection));
+            }
             Err(error) if mdns => {
                 log::warn!(error:% = error; "no multicast DNS here: browsers that hide their address may not connect");
                 mdns = false;

@@ -127,10 +127,27 @@ async fn a_dropped_peer_closes() {
 async fn a_panic_in_the_connections_task_is_the_end_of_that_peer() {
     use webrtc::runtime::Runtime;
     let (events, mut receiver) = Events::new();
-    Guard::new(events.into()).spawn(Box::pin(async { panic!("on purpose") }));
+    let guard = Guard::new(events.into());
+    guard.made();
+    guard.spawn(Box::pin(async { panic!("on purpose") }));
     let event = receiver.recv().await.unwrap();
     assert!(matches!(event, PeerEvent::Closed(CloseReason::Failed(_))), "{event:?}");
     assert!(receiver.recv().await.is_none());
+}
+
+#[tokio::test]
+async fn an_attempt_that_came_to_nothing_does_not_end_the_peer() {
+    use webrtc::runtime::Runtime;
+    let (events, mut receiver) = Events::new();
+    let events = std::sync::Arc::new(events);
+    let attempt = Guard::new(events.clone());
+    attempt.spawn(Box::pin(async {}));
+    tokio::task::yield_now().await;
+    assert!(!events.is_closed());
+    // Had it been made all the same, its end would not be lost.
+    attempt.made();
+    let event = receiver.recv().await.unwrap();
+    assert!(matches!(event, PeerEvent::Closed(CloseReason::Failed(_))), "{event:?}");
 }
 
 #[tokio::test]
