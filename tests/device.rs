@@ -1,5 +1,6 @@
 //! The device as its callers see it: over real sockets on loopback, with synthetic camera, microphone and speaker, and a
 //! relay that knows nothing but the five basic messages.
+#![cfg(all(feature = "device", feature = "server"))]
 
 #[path = "common/relay.rs"]
 mod relay;

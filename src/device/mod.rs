@@ -6,7 +6,9 @@ mod sources;
 mod studio;
 mod switchboard;
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
+#[cfg(feature = "server")]
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -15,7 +17,9 @@ use serde_json::json;
 use self::control::{Control, ControlError};
 use self::studio::Studio;
 use self::switchboard::{Settings, Switchboard};
-use crate::config::{Answer, CameraSource, Config, IcePolicy, MicrophoneSource, SpeakerSink, Tls};
+#[cfg(feature = "server")]
+use crate::config::Tls;
+use crate::config::{Answer, CameraSource, Config, IcePolicy, MicrophoneSource, SpeakerSink};
 use crate::logic::call::AnswerPolicy;
 use crate::net::peer::{Equipment, PeerSettings};
 use crate::net::signaling::{Signaling, SignalingError, SignalingSettings};
@@ -210,6 +214,7 @@ fn read_certificates(path: &Path, key: &'static str) -> Result<(String, Vec<u8>)
 }
 
 /// Where a server that listens at `address` is reached from this machine.
+#[cfg(feature = "server")]
 fn loopback(address: SocketAddr) -> SocketAddr {
     let ip = match address.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
