@@ -17,7 +17,7 @@ use crate::logic::call::{AnswerPolicy, CallKey, Calls, Event, Input, Output};
 use crate::net::peer::PeerSettings;
 use crate::net::sdp;
 use crate::net::signaling::{Signaling, SignalingEvent};
-use crate::protocol::{ErrorCode, Kind, Message, ParseError, PeerInfo, UserId};
+use crate::protocol::{ErrorCode, IceServer, Kind, Message, ParseError, PeerInfo, UserId};
 
 /// Reports of all connections together; when full, connections wait.
 const REPORTS: usize = 256;
@@ -44,6 +44,8 @@ pub struct Switchboard {
     signaling: Signaling,
     studio: Arc<Studio>,
     people: HashMap<UserId, Kind>,
+    /// What the signaling server handed out last; the device's own configuration comes first.
+    ice_servers: Vec<IceServer>,
     /// Whoever placed a call and waits to hear what becomes of it.
     callers: HashMap<CallKey, oneshot::Sender<Value>>,
     registration: Registration,
@@ -67,6 +69,7 @@ impl Switchboard {
             signaling,
             studio,
             people: HashMap::new(),
+            ice_servers: Vec::new(),
             callers: HashMap::new(),
             registration: Registration::Connecting,
             started,
@@ -127,10 +130,7 @@ impl Switchboard {
         match message {
             Message::Joined { peers, ice_servers, .. } => {
                 self.people = peers.into_iter().take(MAX_PEOPLE).map(|p| (p.user_id, p.kind)).collect();
-                // The device's own configuration comes first.
-                if self.settings.peer.servers.is_empty() {
-                    self.settings.peer.servers = ice_servers;
-                }
+                self.ice_servers = ice_servers;
             }
             Message::Presence { peer: PeerInfo { user_id, kind, .. }, online } => {
                 if !online {
@@ -306,7 +306,10 @@ impl Switchboard {
     }
 
     fn open(&mut self, key: CallKey, role: Role) {
-        let (peer, studio, reports) = (self.settings.peer.clone(), self.studio.clone(), self.reports.0.clone());
+        let (mut peer, studio, reports) = (self.settings.peer.clone(), self.studio.clone(), self.reports.0.clone());
+        if peer.servers.is_empty() {
+            peer.servers = self.ice_servers.clone();
+        }
         self.sessions.insert(key, Session::start(key, role, peer, studio, reports));
     }
 

@@ -1,9 +1,12 @@
 //! What strangers may send, and what becomes of it: a defined answer, and nobody else's call disturbed.
 
-use callbox::net::peer::Peer;
-use callbox::protocol::{Description, ErrorCode, MAX_CANDIDATES, Message, Reason};
+use std::net::SocketAddr;
 
-use crate::caller::{Caller, Door, at_callbox, door, ice};
+use callbox::net::peer::Peer;
+use callbox::protocol::{Description, ErrorCode, IceServer, MAX_CANDIDATES, Message, Reason};
+use callbox::server::{Server, ServerSettings};
+
+use crate::caller::{Caller, Door, at_callbox, door, ice, soon};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn refuses_descriptions_that_cannot_be_used_without_disturbing_a_call() {
@@ -112,5 +115,33 @@ async fn a_second_offer_of_another_session_replaces_the_call_and_of_the_same_ses
     second.hears(10).await;
     let status = door.status().await;
     assert_eq!(status["calls"].as_array().unwrap().len(), 1, "{status:#}");
+    door.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ice_servers_are_taken_anew_with_each_registration() {
+    let listening = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let start = async |address: SocketAddr, stun: SocketAddr| {
+        let server = IceServer { urls: vec![format!("stun:{stun}")], username: None, credential: None };
+        let settings = ServerSettings { ice_servers: vec![server], ..ServerSettings::new(address) };
+        Server::start(settings).await.unwrap()
+    };
+    let nowhere = "127.0.0.1:9".parse().unwrap();
+    let first = start("127.0.0.1:0".parse().unwrap(), nowhere).await;
+    let address = first.local_addr();
+    let url = format!("ws://{address}/ws");
+    let door = Door::open(&url, "").await;
+    first.shutdown().await;
+    door.until("lost", |s| s["signaling"]["registration"]["state"] == "lost").await;
+    let _second = start(address, listening.local_addr().unwrap()).await;
+    door.until("registered again", |s| s["signaling"]["registration"]["state"] == "registered").await;
+
+    let mut anna = Caller::join(&url, "anna").await;
+    let (_peer, sdp, _events) = Peer::offer(&ice()).await.unwrap();
+    let offer = anna.offer(sdp);
+    anna.say(&offer).await;
+    let mut request = [0; 256];
+    let length = soon("a STUN request", listening.recv(&mut request)).await.unwrap();
+    assert!(length >= 20 && request[..2] == [0, 1], "a binding request (RFC 8489)");
     door.close().await;
 }
