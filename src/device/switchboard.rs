@@ -23,6 +23,9 @@ use crate::protocol::{ErrorCode, IceServer, Kind, Message, ParseError, PeerInfo,
 const REPORTS: usize = 256;
 /// Most people whose presence is remembered; it is only used to tell devices from people.
 const MAX_PEOPLE: usize = 10_000;
+/// Connections that may be on their way out. While there are as many, further calls fail at once: a caller who calls
+/// again and again would use up the process' sockets otherwise.
+const CLOSING: usize = 16;
 /// How long the ending program waits for connections to say goodbye.
 const FAREWELL: Duration = Duration::from_secs(4);
 
@@ -306,6 +309,10 @@ impl Switchboard {
     }
 
     fn open(&mut self, key: CallKey, role: Role) {
+        if self.closing.len() >= CLOSING {
+            let detail = "too many calls have just ended".to_owned();
+            return self.input(Input::Closed { key, detail, blame: None });
+        }
         let (mut peer, studio, reports) = (self.settings.peer.clone(), self.studio.clone(), self.reports.0.clone());
         if peer.servers.is_empty() {
             peer.servers = self.ice_servers.clone();

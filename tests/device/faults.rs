@@ -3,10 +3,12 @@
 use std::net::SocketAddr;
 
 use callbox::net::peer::Peer;
+use callbox::net::sdp;
 use callbox::protocol::{Description, ErrorCode, IceServer, MAX_CANDIDATES, Message, Reason};
 use callbox::server::{Server, ServerSettings};
 
 use crate::caller::{Caller, Door, at_callbox, door, ice, soon};
+use crate::relay::Relay;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn refuses_descriptions_that_cannot_be_used_without_disturbing_a_call() {
@@ -115,6 +117,25 @@ async fn a_second_offer_of_another_session_replaces_the_call_and_of_the_same_ses
     second.hears(10).await;
     let status = door.status().await;
     assert_eq!(status["calls"].as_array().unwrap().len(), 1, "{status:#}");
+    door.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_caller_who_calls_again_and_again_disturbs_nobody() {
+    let relay = Relay::start().await;
+    let door = Door::open(&relay.url(), "").await;
+    let mut line = Caller::join(&relay.url(), "anna").await.call().await;
+    let mut ben = Caller::join(&relay.url(), "ben").await;
+    let (_peer, sdp, _events) = Peer::offer(&ice()).await.unwrap();
+    let session = sdp::session_id(&sdp).unwrap();
+    for n in 0..300 {
+        let offer = ben.offer(sdp.replacen(session, &n.to_string(), 1));
+        ben.say(&offer).await;
+    }
+    let failed = |m| matches!(m, Message::Leave { reason: Some(Reason::Failed), .. }).then_some(());
+    ben.hear("a call that fails", failed).await;
+    line.hears(20).await;
+    Caller::join(&relay.url(), "carl").await.call().await.hears(5).await;
     door.close().await;
 }
 
