@@ -11,6 +11,7 @@ use super::reports::SentStream;
 use super::session::Session;
 
 #[derive(Clone, Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct PeerStats {
     /// The way the media goes; none before the connection is up.
     pub pair: Option<PairStats>,
@@ -21,6 +22,7 @@ pub struct PeerStats {
 }
 
 #[derive(Clone, Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct PairStats {
     /// `host`, `srflx`, `prflx` or `relay`.
     pub local: String,
@@ -34,6 +36,7 @@ pub struct PairStats {
 
 /// What was sent of one stream, and what the other side reported of it.
 #[derive(Clone, Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct StreamStats {
     pub packets_sent: u64,
     /// Payload only.
