@@ -11,10 +11,12 @@ use tokio::task::AbortHandle;
 use webrtc::data_channel::{DataChannel, DataChannelEvent, RTCDataChannelMessage};
 use webrtc::media_stream::track_remote::{TrackRemote, TrackRemoteEvent};
 use webrtc::peer_connection::{
-    PeerConnection, PeerConnectionEventHandler, RTCIceGatheringState, RTCPeerConnectionIceEvent, RTCPeerConnectionState,
+    PeerConnection, PeerConnectionEventHandler, RTCIceCandidateType, RTCIceGatheringState, RTCPeerConnectionIceEvent,
+    RTCPeerConnectionState,
 };
 
 use super::events::Events;
+use super::relays::Relays;
 use super::{CloseReason, PeerEvent};
 use crate::logic::unit::ReceivedVoice;
 use crate::protocol::Candidate;
@@ -32,15 +34,16 @@ const WATCH: Duration = Duration::from_millis(250);
 /// Everything that outlives a callback.
 pub(super) struct Incoming {
     pub(super) events: Arc<Events>,
+    relays: Relays,
     channel: Mutex<Option<Arc<dyn DataChannel>>>,
     tasks: Mutex<Option<Vec<AbortHandle>>>,
     channel_closed: Notify,
 }
 
 impl Incoming {
-    pub(super) fn new(events: Arc<Events>) -> Incoming {
+    pub(super) fn new(events: Arc<Events>, relays: Relays) -> Incoming {
         let (channel, tasks) = (Mutex::new(None), Mutex::new(Some(Vec::new())));
-        Incoming { events, channel, tasks, channel_closed: Notify::new() }
+        Incoming { events, relays, channel, tasks, channel_closed: Notify::new() }
     }
 
     pub(super) fn channel(&self) -> Option<Arc<dyn DataChannel>> {
@@ -114,6 +117,9 @@ pub(super) struct Handler(pub(super) Arc<Incoming>);
 #[async_trait::async_trait]
 impl PeerConnectionEventHandler for Handler {
     async fn on_ice_candidate(&self, event: RTCPeerConnectionIceEvent) {
+        if event.candidate.typ == RTCIceCandidateType::Relay {
+            self.0.relays.found();
+        }
         match event.candidate.to_json() {
             Ok(found) => self.0.events.tell(PeerEvent::Candidate(Some(Candidate {
                 candidate: found.candidate,
@@ -129,6 +135,7 @@ impl PeerConnectionEventHandler for Handler {
     async fn on_ice_gathering_state_change(&self, state: RTCIceGatheringState) {
         if state == RTCIceGatheringState::Complete {
             self.0.events.tell(PeerEvent::Candidate(None));
+            self.0.relays.gathered(&self.0.events);
         }
     }
 

@@ -6,6 +6,7 @@ mod events;
 mod guard;
 mod incoming;
 mod outgoing;
+mod relays;
 mod reports;
 mod session;
 mod setup;

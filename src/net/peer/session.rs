@@ -12,6 +12,7 @@ use webrtc::peer_connection::{PeerConnection, RTCIceCandidateInit};
 use super::events::Events;
 use super::incoming::{Handler, Incoming};
 use super::outgoing::Outgoing;
+use super::relays::Relays;
 use super::reports::SentStream;
 use super::{CloseReason, Equipment, PeerError, PeerEvent, PeerSettings, setup};
 use crate::logic::unit::{AccessUnit, VoicePacket};
@@ -57,11 +58,13 @@ impl Session {
     pub(super) async fn start(settings: &PeerSettings) -> Result<(Session, Receiver<PeerEvent>), PeerError> {
         let (events, receiver) = Events::new();
         let events = Arc::new(events);
-        let incoming = Arc::new(Incoming::new(events.clone()));
+        let servers = setup::ice_servers(settings);
+        let relays = Relays::new(&servers, settings.relay_only);
+        let incoming = Arc::new(Incoming::new(events.clone(), relays));
         let epoch = Instant::now();
         let streams = [Arc::new(SentStream::new(90_000, epoch)), Arc::new(SentStream::new(48_000, epoch))];
         let handler = Arc::new(Handler(incoming.clone()));
-        let connection = setup::connection(settings, events, streams.clone(), handler).await?;
+        let connection = setup::connection(settings, servers, events, streams.clone(), handler).await?;
         incoming.spawn(incoming.clone().watch(Arc::downgrade(&connection)));
         let [video, voice] = &streams;
         let session = Session {

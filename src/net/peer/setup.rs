@@ -21,6 +21,7 @@ use webrtc::peer_connection::{
 
 use super::events::Events;
 use super::guard::Guard;
+use super::relays::is_turn;
 use super::reports::{Reports, SentStream};
 use super::{PeerError, PeerSettings};
 
@@ -50,12 +51,12 @@ const STREAM: &str = "callbox";
 /// A connection that has not negotiated anything yet.
 pub(super) async fn connection(
     settings: &PeerSettings,
+    servers: Vec<RTCIceServer>,
     events: Arc<Events>,
     streams: [Arc<SentStream>; 2],
     handler: Arc<dyn PeerConnectionEventHandler>,
 ) -> Result<Arc<dyn PeerConnection>, PeerError> {
-    let servers = ice_servers(settings);
-    if settings.relay_only && !servers.iter().flat_map(|server| &server.urls).any(|url| url.starts_with("turn:")) {
+    if settings.relay_only && !servers.iter().flat_map(|server| &server.urls).any(|url| is_turn(url)) {
         return Err(PeerError::NoRelay);
     }
     let policy = if settings.relay_only { RTCIceTransportPolicy::Relay } else { RTCIceTransportPolicy::All };
@@ -111,7 +112,7 @@ fn addresses(settings: &PeerSettings) -> Vec<SocketAddr> {
 }
 
 /// The servers the stack can use. TURN over TCP or TLS is not among them: it would be waited for until the call fails.
-fn ice_servers(settings: &PeerSettings) -> Vec<RTCIceServer> {
+pub(super) fn ice_servers(settings: &PeerSettings) -> Vec<RTCIceServer> {
     let mut usable = Vec::new();
     for server in &settings.servers {
         for url in &server.urls {
