@@ -33,7 +33,8 @@ export function workspace() {
  * A device that needs no hardware, with its own server on `port`, on loopback only.
  * @param {string} directory where it keeps its files; the speaker writes heard.wav there
  * @param {number} port
- * @param {{ id?: string, name?: string, width?: number, height?: number, fps?: number, signaling?: string, calls?: string, microphone?: string, camera?: string, more?: string }} [options]
+ * @param {{ id?: string, name?: string, width?: number, height?: number, fps?: number, signaling?: string, calls?: string, microphone?: string, camera?: string, speaker?: string,
+ *   policy?: 'all' | 'relay', server?: string, more?: string }} [options]
  */
 export function deviceConfiguration(directory, port, options = {}) {
   const { id = 'door', name = 'Front door', width = 640, height = 480, fps = 30, signaling, calls = 'auto' } = options;
@@ -44,6 +45,7 @@ name = ${JSON.stringify(name)}
 ${signaling ? `[signaling]\nurl = ${JSON.stringify(signaling)}` : ''}
 [server]
 listen = "127.0.0.1:${port}"
+${options.server ?? ''}
 [camera]
 source = ${JSON.stringify(options.camera ?? 'synthetic')}
 width = ${width}
@@ -52,10 +54,11 @@ fps = ${fps}
 [microphone]
 source = ${JSON.stringify(options.microphone ?? 'synthetic')}
 [speaker]
-sink = ${JSON.stringify(`file:${join(directory, 'heard.wav')}`)}
+sink = ${JSON.stringify(options.speaker ?? `file:${join(directory, 'heard.wav')}`)}
 [ice]
 bind = ["127.0.0.1"]
 mdns = false
+policy = "${options.policy ?? 'all'}"
 [calls]
 answer = "${calls}"
 [control]
@@ -75,12 +78,16 @@ export function serverConfiguration(directory, port) {
  * @param {'run' | 'server'} command
  * @param {string} directory
  * @param {string} configuration TOML
- * @param {{ page?: string | null }} [options] `page`: the address to wait for
+ * @param {{ page?: string | null, environment?: Record<string, string> }} [options] `page`: the address to wait for;
+ *   `environment`: variables beside the test's own
  */
-export async function startCallbox(command, directory, configuration, { page = null } = {}) {
+export async function startCallbox(command, directory, configuration, { page = null, environment = {} } = {}) {
   const file = join(directory, `${command}.toml`);
   writeFileSync(file, configuration);
-  const child = spawn(BINARY, [command, '--config', file], { stdio: ['ignore', 'pipe', 'pipe'] });
+  const child = spawn(BINARY, [command, '--config', file], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+    env: { ...process.env, ...environment },
+  });
   /** @type {string[]} */
   const lines = [];
   for (const stream of [child.stdout, child.stderr]) stream.on('data', (text) => lines.push(String(text)));
@@ -147,6 +154,8 @@ export const read = {
   encoderStarts: (/** @type {any} */ status) => status.media.video?.encoderStarts ?? 0,
   /** @returns {{ user: string, direction: string, state: string }[]} */
   calls: (/** @type {any} */ status) => status.calls,
+  /** The open camera, microphone and speaker in words. @returns {string[]} */
+  devices: ({ media }) => [media.video?.camera, media.microphone?.device, media.speaker?.device],
   /** Whether anything is captured. */
   capturing: (/** @type {any} */ status) => status.media.video !== null,
   registered: (/** @type {any} */ status) => status.signaling.registration.state === 'registered',
