@@ -153,3 +153,18 @@ export function pitchOverTime({ rate, samples }, pitch, stretch = 0.05) {
   }
   return result;
 }
+
+/**
+ * When the beeps of Chromium's fake microphone are heard: 20 ms of 400 Hz, twice a second.
+ * @param {{ rate: number, samples: Int16Array }} sound
+ * @returns {number[]} in seconds
+ */
+export function beeps(sound) {
+  /** @type {number[]} */
+  const times = [];
+  for (const { at, share, level } of pitchOverTime(sound, 400, 0.01)) {
+    // One beep fills several stretches.
+    if (share > 0.5 && level > 0.01 && at - (times[times.length - 1] ?? -1) > 0.1) times.push(at);
+  }
+  return times;
+}
