@@ -1,9 +1,11 @@
 //! One call's connection: a task that owns the peer, carries the studio's pictures and voice to it and its voice to the
 //! speaker, and reports to the call machine. Whatever goes wrong in it, a panic included, ends this call alone.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use serde::Serialize;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{broadcast, mpsc, oneshot};
@@ -63,9 +65,8 @@ impl Session {
         let (commands, orders) = mpsc::channel(COMMANDS);
         let run = run(key, role, settings, studio, orders, reports.clone());
         let task = tokio::spawn(async move {
-            // A task of its own, so that its panic is caught here.
-            let end = tokio::spawn(run).await.unwrap_or_else(|error| {
-                log::error!("a call ended in an internal error: {error}");
+            let end = AssertUnwindSafe(run).catch_unwind().await.unwrap_or_else(|_| {
+                log::error!("a call ended in an internal error");
                 Some(("internal error".to_owned(), None))
             });
             if let Some((detail, blame)) = end {
