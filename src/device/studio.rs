@@ -147,11 +147,13 @@ impl Studio {
             }
             (video, microphone, speaker)
         };
-        if idle.0.is_some() {
-            self.pictures.clear();
-        }
+        let stream_ends = idle.0.is_some();
         if tokio::task::spawn_blocking(move || drop(idle)).await.is_err() {
             log::error!("a capture thread ended in a panic");
+        }
+        // Not before the encoder has put in what it had under way.
+        if stream_ends {
+            self.pictures.clear();
         }
     }
 
@@ -184,7 +186,7 @@ impl Pictures {
 
     /// Another stream begins: nothing of the last one is shown to whoever comes next.
     fn clear(&self) {
-        *self.fanout.lock().unwrap_or_else(PoisonError::into_inner) = Fanout::new();
+        self.fanout.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 }
 

@@ -51,6 +51,11 @@ impl<T: Clone> Fanout<T> {
         self.next += 1;
     }
 
+    /// Forgets every item: another stream begins. Readers keep their place, and go on at its first key picture.
+    pub fn clear(&mut self) {
+        self.items.clear();
+    }
+
     /// A reader that starts at the newest key picture if that is [`FRESH`], else at the next one to come.
     pub fn subscribe(&self) -> Cursor {
         match self.newest_key() {
@@ -217,6 +222,21 @@ mod tests {
         assert_eq!(fanout.next(&mut cursor), Next::Empty);
         fanout.push(100, true);
         assert_eq!(fanout.next(&mut cursor), Next::Item(100));
+    }
+
+    #[test]
+    fn readers_of_a_stream_that_ended_go_on_in_the_next() {
+        let mut fanout = fanout(&[true, false, false]);
+        let (mut behind, mut abreast) = (fanout.subscribe(), fanout.subscribe());
+        while fanout.next(&mut abreast) != Next::Empty {}
+        fanout.clear();
+        let mut late = fanout.subscribe();
+        assert_eq!(fanout.next(&mut late), Next::Empty, "nothing of the last stream is shown");
+        assert_eq!(fanout.next(&mut behind), Next::Lagged { lost: 3 });
+        fanout.push(7, true);
+        for reader in [&mut behind, &mut abreast, &mut late] {
+            assert_eq!(fanout.next(reader), Next::Item(7));
+        }
     }
 
     #[derive(Clone, Debug)]
