@@ -23,7 +23,7 @@ const CONNECTIONS: usize = 16;
 const ORDERS: usize = 16;
 /// Longest request line in bytes.
 const MAX_LINE: u64 = 4096;
-/// How long a connection may stay silent.
+/// How long a connection may stay silent, or leave its reply unread.
 const IDLE: Duration = Duration::from_secs(10);
 /// How long `call` waits to hear whether there is anybody to call.
 const CALL_NEWS: Duration = Duration::from_secs(1);
@@ -173,7 +173,7 @@ async fn serve(stream: UnixStream, orders: mpsc::Sender<Order>) -> io::Result<()
             (Some(b'\n'), Err(error)) => json!({ "ok": false, "error": format!("not a command: {error}") }),
             _ => json!({ "ok": false, "error": "not a line of at most 4096 bytes" }),
         };
-        write.write_all(format!("{reply}\n").as_bytes()).await?;
+        timeout(IDLE, write.write_all(format!("{reply}\n").as_bytes())).await??;
         if line.last() != Some(&b'\n') {
             return Ok(());
         }
