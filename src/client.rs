@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, anyhow};
+use anyhow::Context;
 use callbox::config::{Config, Loaded, Origin};
 use callbox::device::control::{self, Command};
 use callbox::protocol::UserId;
@@ -43,11 +43,7 @@ fn request(file: Option<&Path>, command: &Command) -> Result<Value, Failure> {
     let socket = socket(&Config::load(file)?);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.context("the asynchronous runtime does not start")?;
-    let reply = runtime.block_on(control::request(&socket, command)).map_err(anyhow::Error::new)?;
-    match reply["ok"] == true {
-        true => Ok(reply),
-        false => Err(anyhow!("{}", reply["error"].as_str().unwrap_or("the daemon gave no reason")).into()),
-    }
+    Ok(runtime.block_on(control::request(&socket, command)).map_err(anyhow::Error::new)?)
 }
 
 /// An ordinary user's daemon has its socket elsewhere than the system's; with none of one's own the system's is meant.
