@@ -121,8 +121,12 @@ impl Switchboard {
             SignalingEvent::Message(message) => self.message(message),
             SignalingEvent::Malformed { from, error } => self.malformed(from, error),
             SignalingEvent::Down { error, retry_in } => {
-                log::warn!("signaling: {error}; trying again in {:.1} s", retry_in.as_secs_f64());
-                self.registration = Registration::Lost { error: error.to_string() };
+                let error = error.to_string();
+                // A server that stays away is reported once.
+                let told = matches!(&self.registration, Registration::Lost { error: known } if *known == error);
+                let level = if told { log::Level::Debug } else { log::Level::Warn };
+                log::log!(level, "signaling: {error}; trying again in {:.1} s", retry_in.as_secs_f64());
+                self.registration = Registration::Lost { error };
                 self.people.clear();
             }
         }
@@ -173,9 +177,12 @@ impl Switchboard {
             Message::Error { code: ErrorCode::UnknownTarget, user_id: None, target_id: Some(user), .. } => {
                 self.input(Input::UnknownTarget { user });
             }
-            Message::Error { code, message, user_id, .. } => {
-                let from = user_id.as_ref().map_or("the server", UserId::as_str);
-                log::warn!(code:? = code; "{from} did not accept a message: {message}");
+            Message::Error { code, message, user_id: None, .. } => {
+                log::warn!(code:? = code; "the server did not accept a message: {message}");
+            }
+            // Anybody can send any number of these.
+            Message::Error { code, message, user_id: Some(from), .. } => {
+                log::debug!(code:? = code; "{from} did not accept a message: {message}");
             }
             // Not for us, or without a sender to answer to.
             Message::Join { .. }

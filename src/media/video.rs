@@ -180,18 +180,24 @@ impl Shared {
 /// The camera's thread: open, capture, and open again.
 fn capture(shared: &Shared, open: &mut OpenCamera) {
     let mut pause = REOPEN_AFTER.0;
+    let mut told: Option<String> = None;
     loop {
         let opened = Instant::now();
         // Drivers' quirks make the V4L2 crate panic: that is one more way to lose the camera.
         let result = catch_unwind(AssertUnwindSafe(|| capture_until_error(shared, open)));
         let Err(error) = result.unwrap_or(Err(CameraError::Panicked)) else { return };
+        let fault = error.to_string();
         if opened.elapsed() > STABLE {
             pause = REOPEN_AFTER.0;
+            told = None;
         }
-        log::warn!(error:%, retry_ms = pause.as_millis() as u64; "no picture from the camera");
+        // A camera that stays away is reported once.
+        let level = if told.as_ref() == Some(&fault) { log::Level::Debug } else { log::Level::Warn };
+        log::log!(level, error = fault.as_str(), retry_ms = pause.as_millis() as u64; "no picture from the camera");
+        told = Some(fault.clone());
         let mut state = shared.lock();
         state.stats.camera = None;
-        state.stats.fault = Some(error.to_string());
+        state.stats.fault = Some(fault);
         drop(state);
         shared.wake.notify_all();
         if !shared.pause(pause) {

@@ -19,6 +19,8 @@ use tokio_rustls::TlsAcceptor;
 const MAX_HTTP: usize = 4096;
 /// A client that has not got through its handshake, or has not sent its request's head, after this long is cut.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+/// Pause after a connection that could not be accepted: for lack of descriptors the next one could not be either.
+const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
 /// How long a closed connection still takes what the client had under way.
 const LINGER: Duration = Duration::from_secs(1);
 
@@ -94,7 +96,7 @@ pub async fn serve(listener: TcpListener, entrance: Entrance, tasks: Tasks) {
             }
             (_, Err(error)) => {
                 log::warn!(error:%; "cannot accept a connection");
-                tokio::time::sleep(Duration::from_millis(100)).await;
+                tokio::time::sleep(ACCEPT_PAUSE).await;
             }
             (Err(_), _) => return,
         }
