@@ -227,6 +227,7 @@ export class Call {
    * @param {RTCSessionDescriptionInit} offer
    */
   #offer(offer) {
+    this.#candidates = 0;
     this.#describe({ type: 'offer', offer: plain(offer) });
     return this.#pc.setLocalDescription(offer);
   }
