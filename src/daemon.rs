@@ -1,6 +1,7 @@
 //! The commands that stay: they log, say where to open the page, and end on SIGINT or SIGTERM.
 
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::Context;
 use callbox::config::{Config, Loaded};
@@ -14,6 +15,9 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use crate::logging;
 use crate::outcome::{Failure, print};
 
+/// How long the ending process waits for what cannot be interrupted: devices that close, names that are looked up.
+const REST: Duration = Duration::from_secs(3);
+
 /// `callbox run`.
 #[cfg(feature = "device")]
 pub fn run(file: Option<&Path>) -> Result<(), Failure> {
@@ -25,7 +29,7 @@ pub fn run(file: Option<&Path>) -> Result<(), Failure> {
         }
         tell(text, &ready.pages, &ready.trust_pages, ready.fingerprint.as_deref());
     };
-    runtime()?.block_on(async {
+    to_its_end(async {
         device::run(config, ready, stop_signal()?).await.map_err(|error| Failure::Failed(error.into()))
     })
 }
@@ -34,7 +38,7 @@ pub fn run(file: Option<&Path>) -> Result<(), Failure> {
 #[cfg(feature = "server")]
 pub fn serve(file: Option<&Path>) -> Result<(), Failure> {
     let config = start(file)?;
-    runtime()?.block_on(async {
+    to_its_end(async {
         let stop = stop_signal()?;
         let server = Server::start(ServerSettings::from(&config)).await.map_err(anyhow::Error::new)?;
         let text = "The signaling server is ready.\n".to_owned();
@@ -76,8 +80,11 @@ fn tell(mut text: String, pages: &[String], trust: &[String], fingerprint: Optio
     }
 }
 
-fn runtime() -> Result<Runtime, Failure> {
-    Ok(Runtime::new().context("the asynchronous runtime does not start")?)
+fn to_its_end(daemon: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+    let runtime = Runtime::new().context("the asynchronous runtime does not start")?;
+    let result = runtime.block_on(daemon);
+    runtime.shutdown_timeout(REST);
+    result
 }
 
 /// Resolves when somebody wants the daemon to end.
