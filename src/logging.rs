@@ -1,10 +1,12 @@
 //! Where log records go: to the journal with their fields when systemd started the process, else to the terminal.
 
 use std::io::Write;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use env_logger::fmt::Formatter;
 use log::kv::{Key, Value, VisitSource};
-use log::{LevelFilter, Log, Metadata, Record};
+use log::{Level, LevelFilter, Log, Metadata, Record};
 use systemd_journal_logger::{JournalLog, connected_to_journal};
 
 /// Targets that warn on every healthy call; they are heard when `RUST_LOG` names them.
@@ -22,7 +24,7 @@ pub fn start(level: LevelFilter, rust_log: Option<&str>) {
         Some(journal) => Box::new(Journal { filter: terminal, journal }),
         None => Box::new(terminal),
     };
-    if log::set_boxed_logger(logger).is_ok() {
+    if log::set_boxed_logger(Box::new(Sparing { logger, told: Mutex::default() })).is_ok() {
         log::set_max_level(most);
     }
 }
@@ -37,6 +39,37 @@ fn builder(level: LevelFilter, rust_log: Option<&str>) -> env_logger::Builder {
         builder.parse_filters(directives);
     }
     builder
+}
+
+/// Lets an error of the [`QUIET`] targets through at most once in [`SPELL`]: some of them come with every packet that a
+/// stranger cares to send.
+struct Sparing<L> {
+    logger: L,
+    told: Mutex<Option<Instant>>,
+}
+
+const SPELL: Duration = Duration::from_secs(1);
+
+impl<L: Log> Log for Sparing<L> {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        self.logger.enabled(metadata)
+    }
+
+    fn log(&self, record: &Record<'_>) {
+        let limited = record.level() == Level::Error && QUIET.iter().any(|target| record.target().starts_with(target));
+        if limited {
+            let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+            if told.is_some_and(|told| told.elapsed() < SPELL) {
+                return;
+            }
+            *told = Some(Instant::now());
+        }
+        self.logger.log(record);
+    }
+
+    fn flush(&self) {
+        self.logger.flush();
+    }
 }
 
 /// The journal, behind the same filter as the terminal.
@@ -108,8 +141,7 @@ impl<'kvs, F: FnMut(&str, &str)> VisitSource<'kvs> for Fields<F> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use log::Level;
-    use std::sync::{Arc, Mutex};
+    use std::sync::Arc;
 
     #[derive(Clone, Default)]
     struct Pipe(Arc<Mutex<Vec<u8>>>);
@@ -144,6 +176,25 @@ mod tests {
         assert!(time.starts_with("20") && time.ends_with('Z'), "{time}");
         assert_eq!(rest, r#"INFO  camera opened camera=/dev/video0 name="a b\n" width=640 none="""#);
         assert!(lines[1].ends_with(r"INFO  hyper: odd\nline"), "{}", lines[1]);
+    }
+
+    #[cfg(feature = "device")]
+    #[test]
+    fn a_flood_of_errors_from_the_stack_below_is_one_line() {
+        let pipe = Pipe::default();
+        let target = env_logger::Target::Pipe(Box::new(pipe.clone()));
+        let logger = builder(LevelFilter::Info, None).format(write_line).target(target).build();
+        let logger = Sparing { logger, told: Mutex::default() };
+        for target in ["rtc_ice::agent", "webrtc::driver", "callbox::net"] {
+            for _ in 0..100 {
+                let mut record = Record::builder();
+                record.level(Level::Error).target(target);
+                logger.log(&record.args(format_args!("odd packet")).build());
+            }
+        }
+        let text = String::from_utf8(pipe.0.lock().unwrap().clone()).unwrap();
+        assert_eq!(text.lines().filter(|line| line.contains("rtc")).count(), 1, "{text}");
+        assert_eq!(text.lines().count(), 101);
     }
 
     #[cfg(feature = "device")]
