@@ -9,6 +9,7 @@ use callbox::config::{Config, Loaded};
 use callbox::device;
 #[cfg(feature = "server")]
 use callbox::server::{Server, ServerSettings};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -53,6 +54,7 @@ pub fn serve(file: Option<&Path>) -> Result<(), Failure> {
 fn start(file: Option<&Path>) -> Result<Config, Failure> {
     let Loaded { config, warnings, file, .. } = Config::load(file)?;
     logging::start(config.log, std::env::var("RUST_LOG").ok().as_deref());
+    take_descriptors();
     match file {
         Some(file) => log::info!(file:% = file.display(), version = env!("CARGO_PKG_VERSION"); "Callbox starts"),
         None => log::info!(version = env!("CARGO_PKG_VERSION"); "Callbox starts without a configuration file"),
@@ -77,6 +79,15 @@ fn tell(mut text: String, pages: &[String], trust: &[String], fingerprint: Optio
     // A daemon whose standard output is gone still does its work.
     if let Err(error) = print(text.as_bytes()) {
         log::warn!(error:? = error; "nobody reads the addresses");
+    }
+}
+
+/// Every call and every client holds some. The usual limit of 1024 is there for the sake of select(2), and nothing here
+/// calls that.
+fn take_descriptors() {
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }) {
+        log::debug!(error:%; "the limit of descriptors stays as it is");
     }
 }
 

@@ -181,6 +181,20 @@ fn the_server_says_where_it_is_and_ends_when_asked() {
 
 #[cfg(feature = "device")]
 #[test]
+fn a_daemon_takes_all_the_descriptors_it_may_have() {
+    let run = format!("ulimit -S -n 64 && exec {} server", env!("CARGO_BIN_EXE_callbox"));
+    let mut command = Command::new("sh");
+    command.args(["-c", &run]).env_clear().env("HOME", "/nonexistent").env("CALLBOX_SERVER__LISTEN", "127.0.0.1:0");
+    let mut daemon = Daemon::start(command);
+    daemon.address();
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", daemon.0.id())).unwrap();
+    let files = limits.lines().find_map(|line| line.strip_prefix("Max open files")).unwrap();
+    let [soft, hard, ..] = files.split_whitespace().collect::<Vec<_>>()[..] else { panic!("{files}") };
+    assert_eq!(soft, hard);
+    daemon.terminate();
+}
+
+#[test]
 fn devices_are_listed_for_people_and_for_programs() {
     let (code, out, err) = finish(callbox(&["devices", "--json"]));
     assert_eq!((code, err.as_str()), (0, ""));
