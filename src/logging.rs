@@ -32,7 +32,8 @@ pub fn start(level: LevelFilter, rust_log: Option<&str>) {
 fn builder(level: LevelFilter, rust_log: Option<&str>) -> env_logger::Builder {
     let mut builder = env_logger::Builder::new();
     builder.filter_level(level);
-    for target in QUIET {
+    // A stranger's odd TLS hello is no warning of ours either.
+    for target in QUIET.iter().chain(&["rustls"]) {
         builder.filter_module(target, level.min(LevelFilter::Error));
     }
     if let Some(directives) = rust_log {
