@@ -1,7 +1,8 @@
 //! The command line: what to do, how to log, how it ended. Everything else is in the library.
 
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
+mod allocator;
 mod cli;
 #[cfg(feature = "device")]
 mod client;
@@ -23,6 +24,7 @@ use cli::{Arguments, Command};
 use outcome::{Failure, print};
 
 fn main() -> ExitCode {
+    allocator::keep_large_blocks_apart();
     let arguments = Arguments::parse();
     outcome::exit_code(act(arguments.command))
 }
