@@ -10,6 +10,8 @@ use std::net::SocketAddr;
 #[cfg(feature = "server")]
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
+#[cfg(feature = "server")]
+use std::sync::Arc;
 use std::time::Instant;
 
 use serde_json::json;
@@ -17,8 +19,6 @@ use serde_json::json;
 use self::control::{Control, ControlError};
 use self::studio::Studio;
 use self::switchboard::{Settings, Switchboard};
-#[cfg(feature = "server")]
-use crate::config::Tls;
 use crate::config::{Answer, CameraSource, Config, IcePolicy, MicrophoneSource, SpeakerSink};
 use crate::logic::call::AnswerPolicy;
 use crate::net::peer::{Equipment, PeerSettings};
@@ -137,11 +137,8 @@ impl Home {
         match &config.signaling.url {
             Some(url) => {
                 let trust = match &config.signaling.ca_file {
-                    Some(path) => {
-                        let authorities = vec![read_certificates(path, "[signaling] ca_file")?];
-                        Trust { system_roots: false, authorities }
-                    }
-                    None => Trust { system_roots: true, authorities: Vec::new() },
+                    Some(path) => read_authority(path, "[signaling] ca_file")?,
+                    None => Trust::System,
                 };
                 Ok(Home {
                     url: url.clone(),
@@ -166,17 +163,15 @@ impl Home {
     async fn embed(config: &Config, name: String) -> Result<Home, DeviceError> {
         let server = Server::start(ServerSettings::from(config)).await?;
         let address = loopback(server.local_addr());
-        let (url, address) = match server.tls_name() {
-            // The certificate may not name loopback; the name it does carry is what we ask for there.
-            Some(host) => (format!("wss://{host}:{}/ws", address.port()), Some(address)),
-            None => (format!("ws://{address}/ws"), None),
+        let over_tls = format!("wss://localhost:{}/ws", address.port());
+        let (url, trust) = match (server.ca_pem(), server.shown()) {
+            (Some(pem), _) => {
+                let name = "the local certificate authority".to_owned();
+                (over_tls, Trust::Authority { name, pem: pem.into_bytes() })
+            }
+            (None, Some(shown)) => (over_tls, Trust::Certificate(Arc::new(move || shown.certificate()))),
+            (None, None) => (format!("ws://{address}/ws"), Trust::System),
         };
-        let authority = server.ca_pem().map(|pem| ("the local certificate authority".to_owned(), pem.into_bytes()));
-        let mut trust = Trust { system_roots: false, authorities: authority.into_iter().collect() };
-        if let Tls::Files { cert_file, .. } = &config.server.tls {
-            trust.system_roots = true;
-            trust.authorities.push(read_certificates(cert_file, "[server.tls] cert_file")?);
-        }
         Ok(Home {
             ready: Ready {
                 name,
@@ -186,7 +181,7 @@ impl Home {
                 fingerprint: server.ca_fingerprint(),
             },
             url,
-            address,
+            address: Some(address),
             trust,
             server: Some(server),
         })
@@ -205,10 +200,9 @@ impl Home {
     }
 }
 
-/// The file's name, for messages, and what it holds.
-fn read_certificates(path: &Path, key: &'static str) -> Result<(String, Vec<u8>), DeviceError> {
+fn read_authority(path: &Path, key: &'static str) -> Result<Trust, DeviceError> {
     match std::fs::read(path) {
-        Ok(pem) => Ok((format!("{key} {}", path.display()), pem)),
+        Ok(pem) => Ok(Trust::Authority { name: format!("{key} {}", path.display()), pem }),
         Err(error) => Err(DeviceError::Certificates { key, path: path.into(), error }),
     }
 }

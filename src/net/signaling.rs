@@ -344,7 +344,7 @@ mod tests {
 
     fn settings(url: String) -> SignalingSettings {
         let join = Message::Join { user_id: "door".parse().unwrap(), name: None, kind: Default::default() };
-        SignalingSettings { url, address: None, token: None, tls: client_config(&Trust::default()).unwrap(), join }
+        SignalingSettings { url, address: None, token: None, tls: client_config(&Trust::System).unwrap(), join }
     }
 
     async fn event(events: &mut mpsc::Receiver<SignalingEvent>) -> SignalingEvent {

@@ -1,10 +1,13 @@
-//! Whom the device's TLS client believes: the system's roots, and authorities it was given by hand.
+//! Whom the device's TLS client believes: the system's authorities, one that it was given by hand, or its own server.
 
+use std::fmt;
 use std::sync::Arc;
 
-use rustls::pki_types::CertificateDer;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject;
-use rustls::{ClientConfig, RootCertStore};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 
 #[derive(Debug, thiserror::Error)]
 pub enum TrustError {
@@ -15,41 +18,103 @@ pub enum TrustError {
 }
 
 /// Whom to believe.
-#[derive(Clone, Debug, Default)]
-pub struct Trust {
-    pub system_roots: bool,
-    /// Further authorities: a name for error messages, and PEM.
-    pub authorities: Vec<(String, Vec<u8>)>,
+#[derive(Clone)]
+pub enum Trust {
+    /// Servers that the system's authorities vouch for.
+    System,
+    /// Servers that these authorities vouch for, and nobody else; `name` is for error messages.
+    Authority { name: String, pem: Vec<u8> },
+    /// Whoever holds the key of the certificate that this returns at the time. For a server in the same process, whose
+    /// certificate is what a person put there: made for other names, by an authority unknown here, or by itself.
+    Certificate(Arc<dyn Fn() -> Option<CertificateDer<'static>> + Send + Sync>),
 }
 
 /// A TLS client that believes `trust`.
 pub fn client_config(trust: &Trust) -> Result<Arc<ClientConfig>, TrustError> {
+    let provider = Arc::new(ring::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider.clone()).with_safe_default_protocol_versions()?;
+    let config = match trust {
+        Trust::System => builder.with_root_certificates(system_roots()),
+        Trust::Authority { name, pem } => builder.with_root_certificates(roots(name, pem)?),
+        Trust::Certificate(shown) => {
+            let verifier = Arc::new(ThisCertificate { shown: shown.clone(), provider });
+            builder.dangerous().with_custom_certificate_verifier(verifier)
+        }
+    };
+    Ok(Arc::new(config.with_no_client_auth()))
+}
+
+fn system_roots() -> RootCertStore {
     let mut roots = RootCertStore::empty();
-    if trust.system_roots {
-        let system = rustls_native_certs::load_native_certs();
-        for error in &system.errors {
-            log::debug!("a system certificate was skipped: {error}");
-        }
-        roots.add_parsable_certificates(system.certs);
+    let system = rustls_native_certs::load_native_certs();
+    for error in &system.errors {
+        log::debug!("a system certificate was skipped: {error}");
     }
-    for (name, pem) in &trust.authorities {
-        let unusable = |detail: String| TrustError::Unusable { name: name.clone(), detail };
-        let mut found = false;
-        for certificate in CertificateDer::pem_slice_iter(pem) {
-            let certificate = certificate.map_err(|e| unusable(e.to_string()))?;
-            roots.add(certificate).map_err(|e| unusable(e.to_string()))?;
-            found = true;
-        }
-        if !found {
-            return Err(unusable("no CERTIFICATE section in it".into()));
+    roots.add_parsable_certificates(system.certs);
+    roots
+}
+
+fn roots(name: &str, pem: &[u8]) -> Result<RootCertStore, TrustError> {
+    let unusable = |detail: String| TrustError::Unusable { name: name.to_owned(), detail };
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(pem) {
+        let certificate = certificate.map_err(|e| unusable(e.to_string()))?;
+        roots.add(certificate).map_err(|e| unusable(e.to_string()))?;
+    }
+    if roots.is_empty() {
+        return Err(unusable("no CERTIFICATE section in it".into()));
+    }
+    Ok(roots)
+}
+
+/// Accepts one certificate, whatever it says; the handshake still proves that the other side has its key.
+struct ThisCertificate {
+    shown: Arc<dyn Fn() -> Option<CertificateDer<'static>> + Send + Sync>,
+    provider: Arc<CryptoProvider>,
+}
+
+impl ServerCertVerifier for ThisCertificate {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        match (self.shown)() {
+            Some(shown) if shown == *end_entity => Ok(ServerCertVerified::assertion()),
+            Some(_) | None => Err(CertificateError::ApplicationVerificationFailure.into()),
         }
     }
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    Ok(Arc::new(config))
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls12_signature(message, certificate, signature, &self.provider.signature_verification_algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls13_signature(message, certificate, signature, &self.provider.signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.provider.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+impl fmt::Debug for ThisCertificate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ThisCertificate")
+    }
 }
 
 #[cfg(test)]
@@ -58,8 +123,24 @@ mod tests {
 
     #[test]
     fn says_which_file_is_no_certificate() {
-        let authorities = vec![("/etc/callbox/ca.pem".to_owned(), b"hello".to_vec())];
-        let error = client_config(&Trust { system_roots: false, authorities }).unwrap_err().to_string();
+        let trust = Trust::Authority { name: "/etc/callbox/ca.pem".to_owned(), pem: b"hello".to_vec() };
+        let error = client_config(&trust).unwrap_err().to_string();
         assert!(error.contains("/etc/callbox/ca.pem") && error.contains("CERTIFICATE"), "{error}");
+    }
+
+    #[test]
+    fn one_certificate_is_accepted_and_no_other() {
+        let (ours, other) = (CertificateDer::from(vec![1]), CertificateDer::from(vec![2]));
+        let verifier = |shown: Option<CertificateDer<'static>>| ThisCertificate {
+            shown: Arc::new(move || shown.clone()),
+            provider: Arc::new(ring::default_provider()),
+        };
+        let accepts = |verifier: ThisCertificate, shown: &CertificateDer<'_>| {
+            let name = ServerName::try_from("localhost").unwrap();
+            verifier.verify_server_cert(shown, &[], &name, &[], UnixTime::now()).is_ok()
+        };
+        assert!(accepts(verifier(Some(ours.clone())), &ours));
+        assert!(!accepts(verifier(Some(ours.clone())), &other));
+        assert!(!accepts(verifier(None), &ours));
     }
 }

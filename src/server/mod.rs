@@ -24,7 +24,7 @@ use listen::{Entrance, Tasks};
 use switchboard::Switchboard;
 use tls::{CaInfo, Tls};
 
-pub use tls::TlsError;
+pub use tls::{Shown, TlsError};
 
 /// How long [`Server::shutdown`] waits for clients to take their leave.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(3);
@@ -96,7 +96,7 @@ pub struct Server {
     http_address: Option<SocketAddr>,
     scheme: &'static str,
     ca: Option<CaInfo>,
-    tls_name: Option<String>,
+    shown: Option<Shown>,
     /// Dropped or changed: everything ends.
     stop: watch::Sender<()>,
     /// Closed once every task of this server is over.
@@ -114,7 +114,7 @@ impl Server {
         let http_address = http.as_ref().and_then(|http| http.local_addr().ok());
         let tls = Tls::open(&settings.tls, address.ip())?;
         let ca = tls.as_ref().and_then(Tls::ca);
-        let tls_name = tls.as_ref().and_then(Tls::name);
+        let shown = tls.as_ref().map(Tls::shown);
         let scheme = if tls.is_some() { "https" } else { "http" };
 
         let (stop, stopped) = watch::channel(());
@@ -144,7 +144,7 @@ impl Server {
             });
         }
         log::info!(address:%, scheme; "signaling server listens");
-        Ok(Server { address, http_address, scheme, ca, tls_name, stop, tasks_over })
+        Ok(Server { address, http_address, scheme, ca, shown, stop, tasks_over })
     }
 
     pub fn local_addr(&self) -> SocketAddr {
@@ -179,9 +179,9 @@ impl Server {
         self.ca.as_ref().map(|ca| ca.pem.clone())
     }
 
-    /// A name or address that the certificate is good for, to ask for over loopback; `None` where TLS is off.
-    pub fn tls_name(&self) -> Option<String> {
-        self.tls_name.clone()
+    /// Tells at any time which certificate is in use; `None` where TLS is off.
+    pub fn shown(&self) -> Option<Shown> {
+        self.shown.clone()
     }
 
     /// Closes all connections (code 1001), and returns when they are closed or a few seconds have passed.

@@ -11,7 +11,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, SystemTime};
-use std::{fmt, io};
+use std::io;
 
 use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject;
@@ -22,7 +22,6 @@ use tokio_rustls::TlsAcceptor;
 
 use super::TlsSettings;
 use authority::{Authority, Leaf};
-use facts::Facts;
 
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
@@ -63,7 +62,18 @@ enum Source {
 /// Tells whether a file has changed.
 type Stamp = Option<(SystemTime, u64)>;
 
+/// Which certificate is in use.
+#[derive(Clone, Debug)]
+pub struct Shown(Arc<Current>);
+
+impl Shown {
+    pub fn certificate(&self) -> Option<CertificateDer<'static>> {
+        self.0.current().cert.first().cloned()
+    }
+}
+
 /// What the next handshake shows.
+#[derive(Debug)]
 struct Current(RwLock<Arc<CertifiedKey>>);
 
 /// Names and addresses under which others reach a server that listens at a wildcard address, the best one first, as
@@ -112,16 +122,9 @@ impl Tls {
         }
     }
 
-    /// A name or address that the certificate is good for.
-    pub fn name(&self) -> Option<String> {
-        match &self.source {
-            Source::Own { .. } => Some("localhost".to_owned()),
-            Source::Files { .. } => {
-                let shown = self.current.0.read().unwrap_or_else(PoisonError::into_inner).clone();
-                let name = Facts::of(shown.cert.first()?)?.names.pop_first()?;
-                Some(name.replacen('*', "callbox", 1))
-            }
-        }
+    /// Tells at any later time which certificate is in use.
+    pub fn shown(&self) -> Shown {
+        Shown(self.current.clone())
     }
 
     /// Looks again and again whether the certificate still serves, and replaces it where it does not.
@@ -173,15 +176,15 @@ impl Tls {
     }
 }
 
-impl ResolvesServerCert for Current {
-    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(self.0.read().unwrap_or_else(PoisonError::into_inner).clone())
+impl Current {
+    fn current(&self) -> Arc<CertifiedKey> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
-impl fmt::Debug for Current {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Current")
+impl ResolvesServerCert for Current {
+    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Some(self.current())
     }
 }
 

@@ -131,7 +131,8 @@ async fn files_are_used_and_read_again_when_they_change() {
     let certificate_check = Duration::from_millis(20);
     let server = Server::start(ServerSettings { tls, certificate_check, ..settings() }).await.unwrap();
     let address = server.local_addr();
-    assert_eq!((server.ca_pem(), server.tls_name().as_deref()), (None, Some("localhost")));
+    assert_eq!(server.ca_pem(), None);
+    let in_use = server.shown().unwrap();
     let stream = connect(address, "localhost", &roots).await.unwrap();
     let before = shown(&stream);
     let (mut socket, _) = tokio_tungstenite::client_async(format!("wss://{address}/ws"), stream).await.unwrap();
@@ -150,7 +151,9 @@ async fn files_are_used_and_read_again_when_they_change() {
             tokio::time::sleep(certificate_check).await;
         }
     });
-    assert_ne!(replaced.await.unwrap(), before);
+    let replaced = replaced.await.unwrap();
+    assert_ne!(replaced, before);
+    assert_eq!(in_use.certificate().map(|der| der.to_vec()), Some(replaced));
     // Who was connected still is.
     socket.send(Message::text(json!({"type": "join", "userId": "anna"}).to_string())).await.unwrap();
     let joined = tokio::time::timeout(PATIENCE, socket.next()).await.unwrap().unwrap().unwrap();
