@@ -11,14 +11,15 @@ const SCREENSHOTS = fileURLToPath(new URL('../../../target/screenshots/', import
 export const PATIENCE = 20_000;
 
 /**
- * @param {{ devices?: boolean, permission?: boolean, hosts?: string }} [options] `devices`: whether
+ * @param {{ devices?: boolean, permission?: boolean, hosts?: string, home?: string }} [options] `devices`: whether
  *   Chromium has a fake microphone and camera; `permission`: whether it hands them out without a question; `hosts`: its
- *   own rules for host names
+ *   own rules for host names; `home`: a home directory of its own
  */
-export function startBrowser({ devices = true, permission = true, hosts } = {}) {
+export function startBrowser({ devices = true, permission = true, hosts, home } = {}) {
   return chromium.launch({
     executablePath: process.env.CHROMIUM_BIN ?? '/usr/bin/chromium',
     headless: true,
+    env: { ...process.env, ...(home ? { HOME: home } : {}) },
     args: [
       '--no-sandbox',
       '--no-first-run',
