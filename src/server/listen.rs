@@ -13,12 +13,15 @@ use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
+use tokio::time::{Sleep, sleep};
 use tokio_rustls::TlsAcceptor;
 
 /// HTTP connections at a time, not counting WebSockets. Further ones wait in the kernel's queue.
 const MAX_HTTP: usize = 4096;
 /// A client that has not got through its handshake, or has not sent its request's head, after this long is cut.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+/// A client that takes nothing of what it asked for is cut after this long.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(20);
 /// Pause after a connection that could not be accepted: for lack of descriptors the next one could not be either.
 const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
 /// How long a closed connection still takes what the client had under way.
@@ -96,7 +99,7 @@ pub async fn serve(listener: TcpListener, entrance: Entrance, tasks: Tasks) {
             }
             (_, Err(error)) => {
                 log::warn!(error:%; "cannot accept a connection");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
+                sleep(ACCEPT_PAUSE).await;
             }
             (Err(_), _) => return,
         }
@@ -139,23 +142,29 @@ async fn serve_http<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(stream: 
 
 /// A connection that, once dropped, still takes what the client had under way: the kernel answers unread data with a
 /// reset, which would destroy a close frame or a response before the client has seen it.
-struct Lingering(Option<TcpStream>);
+struct Lingering {
+    stream: Option<TcpStream>,
+    /// Runs while the client takes nothing, for [`WRITE_TIMEOUT`].
+    patience: Option<Pin<Box<Sleep>>>,
+}
 
 impl Lingering {
     fn new(stream: TcpStream) -> Lingering {
         // Small messages both ways: waiting to fill a segment helps nobody.
         let _ = stream.set_nodelay(true);
-        Lingering(Some(stream))
+        Lingering { stream: Some(stream), patience: None }
     }
 
     fn stream(&mut self) -> io::Result<Pin<&mut TcpStream>> {
-        self.0.as_mut().map(Pin::new).ok_or_else(|| io::ErrorKind::NotConnected.into())
+        self.stream.as_mut().map(Pin::new).ok_or_else(|| io::ErrorKind::NotConnected.into())
     }
 }
 
 impl Drop for Lingering {
     fn drop(&mut self) {
-        let (Some(mut stream), Ok(runtime)) = (self.0.take(), tokio::runtime::Handle::try_current()) else { return };
+        let (Some(mut stream), Ok(runtime)) = (self.stream.take(), tokio::runtime::Handle::try_current()) else {
+            return;
+        };
         runtime.spawn(async move {
             let drain = async {
                 stream.shutdown().await?;
@@ -176,7 +185,12 @@ impl AsyncRead for Lingering {
 
 impl AsyncWrite for Lingering {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
-        self.stream()?.poll_write(cx, data)
+        if let Poll::Ready(written) = self.stream()?.poll_write(cx, data) {
+            self.patience = None;
+            return Poll::Ready(written);
+        }
+        let patience = self.patience.get_or_insert_with(|| Box::pin(sleep(WRITE_TIMEOUT)));
+        patience.as_mut().poll(cx).map(|()| Err(io::ErrorKind::TimedOut.into()))
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -204,5 +218,22 @@ mod tests {
         drop(stop);
         drop(tasks);
         assert_eq!(all_over.recv().await, None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_takes_nothing_is_cut() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let mut connection = Lingering::new(listener.accept().await.unwrap().0);
+        let write = async {
+            loop {
+                if let Err(error) = connection.write_all(&[0; 65_536]).await {
+                    return error.kind();
+                }
+            }
+        };
+        let end = tokio::time::timeout(2 * WRITE_TIMEOUT, write).await.expect("an end");
+        assert_eq!(end, io::ErrorKind::TimedOut);
+        drop(client);
     }
 }
