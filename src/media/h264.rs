@@ -19,6 +19,9 @@ const MAX_QP: u8 = 42;
 /// Finest quantiser: below it nobody sees a difference (50 dB in the synthetic picture), and bits and time only grow.
 const MIN_QP: u8 = 22;
 
+/// The encoder takes no shorter sides, in pixels.
+const MIN_SIDE: u32 = 16;
+
 /// What a stream looks like; another one needs another encoder.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Format {
@@ -38,6 +41,8 @@ impl Format {
     pub fn for_camera((width, height): (u32, u32), fps: f64, limit: Option<Level>) -> Format {
         let limit = limit.unwrap_or(Level::L5_2);
         let (width, height, fps) = limit.fit(width, height, fps);
+        // As many macroblocks as before: the level takes it.
+        let (width, height) = (width.max(MIN_SIDE), height.max(MIN_SIDE));
         let bit_rate = bit_rate(width, height, fps).min(limit.max_bit_rate());
         Format { width, height, fps, bit_rate, level: Level::needed(width, height, fps, bit_rate).min(limit) }
     }
@@ -237,6 +242,19 @@ mod tests {
         assert_eq!((hd.bit_rate, hd.level), (2_000_000, Level::L3_1));
         let tiny = Format::for_camera((1280, 720), 30.0, Some(Level::L1_1));
         assert!(tiny.bit_rate <= Level::L1_1.max_bit_rate() && tiny.width < 352);
+    }
+
+    #[test]
+    fn any_shape_of_picture_becomes_one_that_can_be_encoded() {
+        for size in [(2, 2), (16, 2), (2, 480), (3840, 16), (3840, 2160), (2160, 3840)] {
+            for limit in [None, Some(Level::L3_1), Some(Level::L1)] {
+                let format = Format::for_camera(size, 30.0, limit);
+                let mut frame = I420::new(format.width, format.height);
+                I420::new(size.0, size.1).scale_into(&mut frame);
+                let unit = H264Encoder::new(format).unwrap().encode(&frame, Instant::now(), true).unwrap();
+                assert!(unit.is_some_and(|unit| unit.key), "{size:?} {limit:?}");
+            }
+        }
     }
 
     #[test]

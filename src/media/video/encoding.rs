@@ -27,12 +27,17 @@ const DROPS_LOGGED: Duration = Duration::from_secs(10);
 /// The encoder's thread.
 pub(super) fn run(shared: &Shared, sink: &mut dyn FnMut(AccessUnit)) {
     let mut encoding = Encoding::default();
+    let mut told = String::new();
     loop {
-        match catch_unwind(AssertUnwindSafe(|| encoding.run(shared, sink))) {
+        let fault = match catch_unwind(AssertUnwindSafe(|| encoding.run(shared, sink))) {
             Ok(Ok(())) => return,
-            Ok(Err(error)) => log::error!(error:%; "a picture could not be encoded; the encoder is set up again"),
-            Err(_) => log::error!("the encoder panicked; it is set up again"),
-        }
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => "it panicked".to_owned(),
+        };
+        // What goes wrong with every picture is reported once.
+        let level = if fault == told { log::Level::Debug } else { log::Level::Error };
+        log::log!(level, error = fault.as_str(); "a picture could not be encoded; the encoder is set up again");
+        told = fault;
         encoding.encoder = None;
         if !shared.pause(ENCODER_PAUSE) {
             return;
