@@ -62,7 +62,7 @@ impl Incoming {
         if let Some(tasks) = &mut *lock(&self.tasks) {
             tasks.retain(|task| !task.is_finished());
             match tasks.len() {
-                MAX_TASKS.. => log::warn!("a caller opened more tracks and channels than are served"),
+                MAX_TASKS.. => log::debug!("a caller opened more tracks and channels than are served"),
                 _ => tasks.push(tokio::spawn(task).abort_handle()),
             }
         }
@@ -76,7 +76,11 @@ impl Incoming {
         *lock(&self.channel) = Some(channel.clone());
         while let Some(event) = channel.poll().await {
             match event {
-                DataChannelEvent::OnMessage(message) if is_goodbye(&message) => self.events.tell(PeerEvent::Goodbye),
+                DataChannelEvent::OnMessage(message) if is_goodbye(&message) => {
+                    // The first one is the last word: a flood of them must not fill the queue of events.
+                    self.events.tell(PeerEvent::Goodbye);
+                    break;
+                }
                 DataChannelEvent::OnClose => break,
                 _ => {}
             }
