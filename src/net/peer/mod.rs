@@ -7,6 +7,7 @@ mod guard;
 mod incoming;
 mod outgoing;
 mod relays;
+mod repairs;
 mod reports;
 mod session;
 mod setup;

@@ -11,10 +11,12 @@ use rtc::rtcp::payload_feedbacks::picture_loss_indication::PictureLossIndication
 use rtc::rtcp::receiver_report::ReceiverReport;
 use rtc::rtcp::reception_report::ReceptionReport;
 use rtc::rtcp::sender_report::SenderReport;
+use rtc::rtcp::transport_feedbacks::transport_layer_nack::TransportLayerNack;
 use rtc::sansio::Protocol;
 use rtc::shared::error::Error;
 
 use super::events::Events;
+use super::repairs::Repairs;
 
 /// One stream that we send: what it counted, what the other side reported, and the clock of its RTP timestamps.
 pub(super) struct SentStream {
@@ -92,18 +94,20 @@ fn signed_nanos(later: Instant, earlier: Instant) -> i128 {
 }
 
 /// Sits closest to the network. Inbound it tells the owner of PLI (RFC 4585, section 6.3.1) and FIR (RFC 5104, section
-/// 4.3.1) and notes what reception reports say; outbound it counts retransmissions and moves the RTP time in sender reports from "when it was
+/// 4.3.1), notes what reception reports say, and bounds what is asked for again; outbound it counts retransmissions and moves the RTP time in sender reports from "when it was
 /// written" to "when it was captured", which is what browsers synchronise lips by.
 pub(super) struct Reports {
     events: Arc<Events>,
     streams: [Arc<SentStream>; 2],
+    repairs: Repairs,
     inbound: VecDeque<TaggedPacket>,
     outbound: VecDeque<TaggedPacket>,
 }
 
 impl Reports {
     pub(super) fn new(events: Arc<Events>, streams: [Arc<SentStream>; 2]) -> Reports {
-        Reports { events, streams, inbound: VecDeque::new(), outbound: VecDeque::new() }
+        let repairs = Repairs::new(Instant::now());
+        Reports { events, streams, repairs, inbound: VecDeque::new(), outbound: VecDeque::new() }
     }
 
     fn stream(&self, ssrc: u32) -> Option<&SentStream> {
@@ -141,13 +145,17 @@ impl Protocol<TaggedPacket, TaggedPacket, ()> for Reports {
     type Error = Error;
     type Time = Instant;
 
-    fn handle_read(&mut self, packet: TaggedPacket) -> Result<(), Error> {
-        if let Packet::Rtcp(packets) = &packet.message.packet {
+    fn handle_read(&mut self, mut arrived: TaggedPacket) -> Result<(), Error> {
+        if let Packet::Rtcp(packets) = &mut arrived.message.packet {
             for packet in packets {
                 self.read(packet.as_ref());
+                let request = packet.as_any().downcast_ref::<TransportLayerNack>();
+                if let Some(rest) = request.and_then(|request| self.repairs.cut(request, arrived.now)) {
+                    *packet = Box::new(rest);
+                }
             }
         }
-        self.inbound.push_back(packet);
+        self.inbound.push_back(arrived);
         Ok(())
     }
 

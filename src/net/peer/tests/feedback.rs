@@ -19,6 +19,7 @@ use super::browser::Browser;
 use super::*;
 use crate::logic::unit::AccessUnit;
 use crate::net::peer::events::Events;
+use crate::net::peer::repairs::REPAIRS;
 use crate::net::peer::reports::{Reports, SentStream};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -48,6 +49,28 @@ async fn a_lost_packet_is_sent_again_and_losses_are_counted() {
         }
     };
     tokio::time::timeout(PATIENCE, counted).await.expect("the report's figures");
+}
+
+#[test]
+fn nobody_has_more_sent_again_than_the_uplink_can_bear() {
+    let epoch = Instant::now();
+    let streams = [Arc::new(SentStream::new(90_000, epoch)), Arc::new(SentStream::new(48_000, epoch))];
+    let mut reports = Reports::new(Arc::new(Events::new().0), streams);
+    let mut passed = |pairs, lost_packets, now| {
+        let nacks = vec![NackPair { packet_id: 7, lost_packets }; pairs];
+        let request = TransportLayerNack { sender_ssrc: 1, media_ssrc: 2, nacks };
+        let message = AttributedPacket::new(Packet::Rtcp(vec![Box::new(request)]));
+        reports.handle_read(TaggedPacket { now, transport: TransportContext::default(), message }).unwrap();
+        let Some(Packet::Rtcp(packets)) = reports.poll_read().map(|read| read.message.packet) else { panic!("RTCP") };
+        let request = packets[0].as_any().downcast_ref::<TransportLayerNack>().unwrap();
+        request.nacks.iter().map(|pair| pair.packet_list().len() as u32).sum::<u32>()
+    };
+    let later = epoch + Duration::from_secs(60);
+    assert_eq!(passed(20, 1, later), 40, "what a lossy network asks for");
+    let flood = (0..50).map(|_| passed(300, 0xffff, later)).sum::<u32>();
+    assert!(flood < REPAIRS, "{flood}");
+    let next = (1..=1000).map(|ms| passed(300, 0xffff, later + Duration::from_millis(ms))).sum::<u32>();
+    assert!((REPAIRS / 2..=REPAIRS).contains(&next), "{next} in the second after it");
 }
 
 #[test]
