@@ -79,6 +79,7 @@ fn a_full_file_is_read() {
             listen = "0.0.0.0:8443"
             insecure = true
             http_listen = "[::]:8081"
+            names = ["Door.example.org", "door"]
             [camera]
             source = "file:clip.y4m"
             width = 640
@@ -116,6 +117,7 @@ fn a_full_file_is_read() {
     assert_eq!(config.signaling.token.as_ref().unwrap().secret, "s3cret");
     assert_eq!(config.signaling.ca_file, Some(dir.join("ca.pem")));
     assert_eq!(config.server.tls, Tls::Auto);
+    assert_eq!(config.server.names, ["door.example.org", "door"]);
     assert_eq!(config.camera.source, CameraSource::File(dir.join("clip.y4m")));
     assert_eq!(config.microphone, MicrophoneSource::Alsa("plughw:1,0".into()));
     assert_eq!(config.speaker, SpeakerSink::File("/tmp/heard.WAV".into()));
@@ -133,7 +135,7 @@ fn a_full_file_is_read() {
         !shown.contains("s3cret") && !shown.contains("hunter2") && shown.contains("credential = \"***\""),
         "{shown}"
     );
-    assert!(shown.contains(&format!("# {}:18\n", dir.join("callbox.toml").display())), "{shown}");
+    assert!(shown.contains(&format!("# {}:19\n", dir.join("callbox.toml").display())), "{shown}");
     let warnings = loaded.warnings.join("\n");
     assert!(warnings.contains("callbox.toml:8: server.insecure: whoever reaches 0.0.0.0:8443 can call"), "{warnings}");
     assert!(warnings.contains("turns:turn.example.org: the device reaches TURN over UDP only"), "{warnings}");
@@ -224,6 +226,7 @@ fn errors_name_file_line_key_and_what_is_allowed() {
         ),
         ("[server.tls]\nmode = 'files'", "callbox.toml:2: server.tls.mode = \"files\": needs server.tls.cert_file"),
         ("[ice]\npolicy = 'none'", "callbox.toml:2: ice.policy = \"none\": must be \"all\" or \"relay\""),
+        ("[server]\nnames = ['a:80']", "callbox.toml:2: server.names = [...]: must be a list of host names"),
         ("[ice]\nbind = ['eth0']", "callbox.toml:2: ice.bind = [...]: must be a list of IP addresses"),
         ("[ice]\nservers = 'stun:a'", "callbox.toml:2: ice.servers = \"stun:a\": must be a list of tables"),
         (

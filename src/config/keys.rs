@@ -73,6 +73,7 @@ pub const KEYS: &[Key] = &[
     key("server.listen", Text, "an IP address and a port, such as 127.0.0.1:8080", Value(r#""127.0.0.1:8080""#)),
     key("server.insecure", Boolean, "true or false", Value("false")),
     key("server.http_listen", Text, "an IP address and a port, such as 0.0.0.0:8081", Unset),
+    key("server.names", List, r#"a list of host names without port, such as ["door.example.org"]"#, Value("[]")),
     key(
         "server.tls.mode",
         Text,
@@ -207,7 +208,7 @@ mod tests {
 
     #[test]
     fn sections_list_their_names() {
-        assert_eq!(names_in("server"), ["listen", "insecure", "http_listen", "tls"]);
+        assert_eq!(names_in("server"), ["listen", "insecure", "http_listen", "names", "tls"]);
         assert_eq!(names_in("server.tls"), ["mode", "cert_file", "key_file"]);
         assert_eq!(names_in("ice.servers"), ["urls", "username", "credential", "credential_file"]);
         assert!(names_in("").contains(&"log"));

@@ -80,6 +80,8 @@ pub struct Server {
     pub insecure: bool,
     /// Where the plain-HTTP page that explains the certificate is served.
     pub http_listen: Option<SocketAddr>,
+    /// Names that browsers reach the server by, beside those of this machine. In lower case.
+    pub names: Vec<String>,
     pub tls: Tls,
 }
 

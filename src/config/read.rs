@@ -85,7 +85,11 @@ impl Reader<'_> {
         if http_listen.is_some_and(|http| http == listen && http.port() != 0) {
             self.refuse("server.http_listen", "must be another address or port than server.listen");
         }
-        Server { listen, insecure, http_listen, tls: self.tls(&listen) }
+        let names = self.get("server.names", |node| {
+            let Value::List(items) = &node.value else { return Err(None) };
+            items.iter().map(|item| item.value.as_text().and_then(values::host_name).ok_or(None)).collect()
+        });
+        Server { listen, insecure, http_listen, names: names.unwrap_or_default(), tls: self.tls(&listen) }
     }
 
     fn tls(&mut self, listen: &SocketAddr) -> Tls {

@@ -104,6 +104,7 @@ fn value(config: &Config, path: &str) -> Option<String> {
         "server.listen" => Some(config.server.listen.to_string()),
         "server.insecure" => Some(config.server.insecure.to_string()),
         "server.http_listen" => config.server.http_listen.map(|listen| listen.to_string()),
+        "server.names" => Some(list(config.server.names.iter().cloned())),
         "server.tls.mode" => Some(
             match config.server.tls {
                 Tls::Off => "off",

@@ -135,6 +135,13 @@ fn host_and_port(authority: &str) -> bool {
     host_fits && port.is_none_or(|port| port.parse::<u16>().is_ok_and(|port| port > 0))
 }
 
+/// A DNS name, in lower case.
+pub fn host_name(text: &str) -> Option<String> {
+    let label =
+        |label: &str| (1..=63).contains(&label.len()) && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+    (text.len() <= 253 && text.split('.').all(label)).then(|| text.to_ascii_lowercase())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -3,6 +3,7 @@
 //! `listen` accepts connections, `page` and `socket` answer them, `switchboard` owns the hub, `tls` looks after the
 //! certificate, `landing` tells people how to trust it.
 
+mod hosts;
 mod landing;
 mod listen;
 mod page;
@@ -14,12 +15,14 @@ mod tls;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 
 use crate::protocol::IceServer;
+use hosts::Hosts;
 use listen::{Entrance, Tasks};
 use switchboard::Switchboard;
 use tls::{CaInfo, Tls};
@@ -35,6 +38,8 @@ pub struct ServerSettings {
     pub listen: SocketAddr,
     /// Where plain HTTP tells people how to trust the local certificate authority.
     pub http_listen: Option<SocketAddr>,
+    /// Host names that the page may be open under over plain HTTP, beside this machine's own. In lower case.
+    pub names: Vec<String>,
     pub tls: TlsSettings,
     /// Handed to everybody who joins.
     pub ice_servers: Vec<IceServer>,
@@ -61,6 +66,7 @@ impl ServerSettings {
         ServerSettings {
             listen,
             http_listen: None,
+            names: Vec::new(),
             tls: TlsSettings::Off,
             ice_servers: Vec::new(),
             max_connections: 1000,
@@ -121,7 +127,8 @@ impl Server {
         let (over, tasks_over) = mpsc::channel(1);
         let tasks = Tasks::new(stopped, over);
         let switchboard = Switchboard::start(&settings, &tasks);
-        let site = page::router(socket::Doors { switchboard, tasks: tasks.clone() });
+        let hosts = if tls.is_some() { Hosts::Proved } else { Hosts::known(&settings.names) };
+        let site = page::router(socket::Doors { switchboard, tasks: tasks.clone(), hosts: Arc::new(hosts) });
         let entrance = match &tls {
             Some(tls) => Entrance::Tls { acceptor: tls.acceptor(), site, plain: landing::redirect(scheme, None) },
             None => Entrance::Plain(site),

@@ -60,10 +60,16 @@ async fn web_socket(State(doors): State<Doors>, headers: HeaderMap, socket: Sock
 }
 
 fn open(upgrade: WebSocketUpgrade, doors: Doors, headers: &HeaderMap) -> Response {
-    match same_origin(headers) {
-        true => socket::upgrade(upgrade, doors),
-        false => (StatusCode::FORBIDDEN, "pages of other sites may not connect\n").into_response(),
+    if !same_origin(headers) {
+        return (StatusCode::FORBIDDEN, "pages of other sites may not connect\n").into_response();
     }
+    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+    if headers.contains_key(header::ORIGIN) && !doors.hosts.has(host) {
+        log::debug!(host; "a page under a name that is not ours was refused: [server] names lists further ones");
+        let text = "this server does not go by that name; add it to [server] names if it should\n";
+        return (StatusCode::FORBIDDEN, text).into_response();
+    }
+    socket::upgrade(upgrade, doors)
 }
 
 /// A page of any site may open a WebSocket to us from a visitor's browser, which says so in `Origin`. Programs other

@@ -7,11 +7,12 @@ impl From<&Config> for ServerSettings {
     fn from(config: &Config) -> ServerSettings {
         let tls = match &config.server.tls {
             Tls::Off => TlsSettings::Off,
-            Tls::Auto => TlsSettings::Auto { state_dir: config.state.dir.clone(), names: Vec::new() },
+            Tls::Auto => TlsSettings::Auto { state_dir: config.state.dir.clone(), names: config.server.names.clone() },
             Tls::Files { cert_file, key_file } => TlsSettings::Files { cert: cert_file.clone(), key: key_file.clone() },
         };
         ServerSettings {
             http_listen: config.server.http_listen,
+            names: config.server.names.clone(),
             tls,
             ice_servers: config.ice.servers.clone(),
             ..ServerSettings::new(config.server.listen)

@@ -1,5 +1,6 @@
 //! One client's WebSocket: frames in, frames out, signs of life, and the right close code at its end.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket, WebSocketUpgrade};
@@ -9,6 +10,7 @@ use futures_util::{SinkExt, StreamExt};
 use tokio_tungstenite::tungstenite::Error as WsError;
 use tokio_tungstenite::tungstenite::error::CapacityError;
 
+use super::hosts::Hosts;
 use super::listen::Tasks;
 use super::switchboard::{Frame, Inbox, Line, Switchboard};
 use crate::protocol::{KEEPALIVE, MAX_MESSAGE_BYTES, close};
@@ -25,6 +27,7 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 pub struct Doors {
     pub switchboard: Switchboard,
     pub tasks: Tasks,
+    pub hosts: Arc<Hosts>,
 }
 
 /// Why a connection ends.

@@ -2,16 +2,16 @@
 
 mod authority;
 mod facts;
-mod names;
+pub(super) mod names;
 mod store;
 #[cfg(test)]
 mod tests;
 
+use std::io;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, SystemTime};
-use std::io;
 
 use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject;

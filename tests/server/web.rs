@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use callbox::server::{Server, ServerSettings};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -76,5 +77,21 @@ async fn only_our_own_page_and_programs_may_connect() {
             tokio::time::timeout(PATIENCE, stream.read_exact(&mut head)).await.unwrap().unwrap();
             assert_eq!(String::from_utf8_lossy(&head), format!("HTTP/1.1 {status}"), "{origin}{path}");
         }
+    }
+}
+
+#[tokio::test]
+async fn a_name_that_a_stranger_gave_our_address_is_refused() {
+    let names = vec!["door.example.org".to_owned()];
+    let settings = ServerSettings { names, ..ServerSettings::new("127.0.0.1:0".parse().unwrap()) };
+    let server = Server::start(settings).await.unwrap();
+    let upgrade = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+    for (host, status) in [("localhost", "101"), ("door.example.org", "101"), ("rebound.example", "403")] {
+        let mut stream = TcpStream::connect(server.local_addr()).await.unwrap();
+        let request = format!("GET /ws HTTP/1.1\r\nHost: {host}\r\n{upgrade}Origin: http://{host}\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut head = [0; 12];
+        tokio::time::timeout(PATIENCE, stream.read_exact(&mut head)).await.unwrap().unwrap();
+        assert_eq!(String::from_utf8_lossy(&head), format!("HTTP/1.1 {status}"), "{host}");
     }
 }
