@@ -167,6 +167,14 @@ pub struct Loaded {
 }
 
 impl Config {
+    /// Whether signaling stays on this machine, so that callers are on it too.
+    pub fn is_local(&self) -> bool {
+        match &self.signaling.url {
+            Some(url) => values::is_local_url(url),
+            None => self.server.listen.ip().is_loopback(),
+        }
+    }
+
     /// Reads `file`, or [`DEFAULT_FILE`] where there is one, and lays this process's environment over it.
     pub fn load(file: Option<&Path>) -> Result<Loaded, ConfigError> {
         Config::load_in(file, &Surroundings::of_process())

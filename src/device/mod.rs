@@ -104,6 +104,7 @@ pub async fn run(
             servers: config.ice.servers.clone(),
             relay_only: config.ice.policy == IcePolicy::Relay,
             bind: config.ice.bind.clone(),
+            loopback: config.is_local(),
             mdns: config.ice.mdns,
             equipment: Equipment {
                 camera: config.camera.source != CameraSource::None,

@@ -40,6 +40,8 @@ pub struct PeerSettings {
     pub relay_only: bool,
     /// Local addresses to use; empty: those of all interfaces but loopback.
     pub bind: Vec<IpAddr>,
+    /// Use loopback beside all interfaces: callers may be on this machine, and it may have no network at all.
+    pub loopback: bool,
     /// Resolve the `.local` names that browsers put in place of their addresses.
     pub mdns: bool,
     pub equipment: Equipment,

@@ -102,7 +102,7 @@ fn setting_engine(settings: &PeerSettings, mdns: bool) -> SettingEngineBuilder {
         .with_srflx_acceptance_min_wait(Some(REFLEXIVE_WAIT))
         .with_relay_acceptance_min_wait(Some(if settings.relay_only { Duration::ZERO } else { RELAY_WAIT }))
         .with_multicast_dns_mode(if mdns { QueryOnly } else { Disabled })
-        .with_include_loopback_candidate(settings.bind.iter().any(IpAddr::is_loopback))
+        .with_include_loopback_candidate(settings.loopback || settings.bind.iter().any(IpAddr::is_loopback))
 }
 
 fn addresses(settings: &PeerSettings) -> Vec<SocketAddr> {
