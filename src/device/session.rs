@@ -112,25 +112,21 @@ async fn run(
     mut orders: mpsc::Receiver<Command>,
     reports: mpsc::Sender<Input>,
 ) -> End {
-    let wants_video = match &role {
-        Role::Answerer { offer } => offer.contains("\nm=video"),
-        Role::Offerer => true,
-    };
-    let viewing = if wants_video { Viewing::Undecided } else { Viewing::Nothing };
-    let connect = async {
-        match &role {
-            Role::Answerer { offer } => Peer::answer(&settings, offer).await,
-            Role::Offerer => Peer::offer(&settings).await,
+    let (place, peer) = match &role {
+        // The camera warms up while the answer is made.
+        Role::Answerer { offer } => {
+            let viewing = if offer.contains("\nm=video") { Viewing::Undecided } else { Viewing::Nothing };
+            let (place, peer) = tokio::join!(Place::take(&studio, viewing), Peer::answer(&settings, offer));
+            (Some(place), peer)
         }
+        // Nothing is captured before somebody picks up.
+        Role::Offerer => (None, Peer::offer(&settings).await),
     };
-    // The camera warms up while the descriptions are made.
-    let (guest, peer) = tokio::join!(studio.enter(viewing), connect);
     let (peer, sdp, mut events) = match peer {
         Ok(parts) => parts,
         Err(error) => return Some((error.to_string(), blame(&error))),
     };
-    let speaker = guest.speak();
-    let mut line = Line { key, peer, guest, speaker, reports, flow: None };
+    let mut line = Line { key, peer, studio, place, reports, flow: None };
     let first = match role {
         Role::Answerer { .. } => {
             line.set_viewing();
@@ -169,11 +165,26 @@ struct Flow {
     pictures: Option<Watcher>,
 }
 
+/// A call's place in the studio, and its voice in the mix.
+struct Place {
+    guest: Guest,
+    speaker: Option<CallerVoice>,
+}
+
+impl Place {
+    async fn take(studio: &Arc<Studio>, viewing: Viewing) -> Place {
+        let guest = studio.enter(viewing).await;
+        let speaker = guest.speak();
+        Place { guest, speaker }
+    }
+}
+
 struct Line {
     key: CallKey,
     peer: Peer,
-    guest: Guest,
-    speaker: Option<CallerVoice>,
+    studio: Arc<Studio>,
+    /// From the answer on.
+    place: Option<Place>,
     reports: mpsc::Sender<Input>,
     flow: Option<Flow>,
 }
@@ -190,6 +201,9 @@ impl Line {
             Command::AcceptAnswer(sdp) => {
                 let accepted = self.peer.accept_answer(&sdp).await;
                 accepted.map_err(|e| Ending::Failed(e.to_string(), Some(ErrorCode::BadSdp)))?;
+                if self.place.is_none() {
+                    self.place = Some(Place::take(&self.studio, Viewing::Undecided).await);
+                }
                 self.set_viewing();
             }
             Command::Renegotiate(sdp) => match self.peer.renegotiate(&sdp).await {
@@ -212,7 +226,7 @@ impl Line {
             Command::Stats(reply) => {
                 let stats = SessionStats {
                     peer: self.peer.stats().await,
-                    voice: self.speaker.as_ref().map(CallerVoice::stats),
+                    voice: self.place.as_ref().and_then(|place| place.speaker.as_ref()).map(CallerVoice::stats),
                 };
                 // Whoever asked may have stopped waiting.
                 drop(reply.send(stats));
@@ -227,19 +241,21 @@ impl Line {
         match event {
             PeerEvent::Candidate(candidate) => self.report(Input::Found { key, candidate }).await,
             PeerEvent::Connected => {
-                if self.flow.is_none() {
-                    let pictures = self.peer.video_level().map(|_| self.guest.watch());
-                    self.flow = Some(Flow { voice: self.guest.listen(), pictures });
-                } else {
+                match (&self.place, &self.flow) {
+                    (Some(Place { guest, .. }), None) => {
+                        let pictures = self.peer.video_level().map(|_| guest.watch());
+                        self.flow = Some(Flow { voice: guest.listen(), pictures });
+                    }
                     // Back after a gap, of which the other side's decoder knows nothing.
-                    self.guest.request_key_frame();
+                    (Some(_), Some(_)) => self.request_key_frame(),
+                    (None, _) => {}
                 }
                 self.report(Input::Connected { key }).await;
             }
             PeerEvent::Disconnected => self.report(Input::Disconnected { key }).await,
-            PeerEvent::KeyFrameWanted => self.guest.request_key_frame(),
+            PeerEvent::KeyFrameWanted => self.request_key_frame(),
             PeerEvent::Voice(packet) => {
-                if let Some(speaker) = &self.speaker {
+                if let Some(Place { speaker: Some(speaker), .. }) = &self.place {
                     speaker.push(packet);
                 }
             }
@@ -258,15 +274,16 @@ impl Line {
 
     /// Tells the studio what was negotiated, and starts or stops the pictures if that changed during the call.
     fn set_viewing(&mut self) {
+        let Some(Place { guest, .. }) = &self.place else { return };
         let level = self.peer.video_level();
-        self.guest.set_viewing(match &level {
+        guest.set_viewing(match &level {
             // A profile-level-id that is not in the table: the level that RFC 6184 presumes without one.
             Some(id) => Viewing::Level(Level::from_profile_level_id(id).unwrap_or(Level::L1)),
             None => Viewing::Nothing,
         });
         if let Some(flow) = &mut self.flow {
             match (&flow.pictures, level) {
-                (None, Some(_)) => flow.pictures = Some(self.guest.watch()),
+                (None, Some(_)) => flow.pictures = Some(guest.watch()),
                 (Some(_), None) => flow.pictures = None,
                 (None, None) | (Some(_), Some(_)) => {}
             }
@@ -280,16 +297,22 @@ impl Line {
             Piece::Picture(Next::Item(unit)) => drop(self.peer.send_video(&unit).await),
             Piece::Picture(Next::Lagged { .. }) => {
                 if self.flow.iter().filter_map(|flow| flow.pictures.as_ref()).any(Watcher::wants_key) {
-                    self.guest.request_key_frame();
+                    self.request_key_frame();
                 }
             }
             Piece::Picture(Next::Empty) => {}
         }
     }
 
+    fn request_key_frame(&self) {
+        if let Some(Place { guest, .. }) = &self.place {
+            guest.request_key_frame();
+        }
+    }
+
     async fn end(self, ending: Ending) -> End {
-        let Line { peer, guest, speaker, .. } = self;
-        drop((guest, speaker));
+        let Line { peer, place, .. } = self;
+        drop(place);
         let goodbye = matches!(ending, Ending::Told { goodbye: true });
         let close = async {
             if goodbye {

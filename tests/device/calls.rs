@@ -5,6 +5,7 @@ use std::time::Duration;
 use callbox::device::control::Command;
 use callbox::net::peer::Peer;
 use callbox::protocol::{Description, Message, Reason};
+use serde_json::Value;
 
 use crate::caller::{Caller, Door, door, ice, soon};
 use crate::relay::Relay;
@@ -82,6 +83,10 @@ async fn places_a_call_and_is_answered() {
             _ => None,
         })
         .await;
+    let status = at_door.status().await;
+    assert_eq!(status["calls"][0]["state"], "calling");
+    assert_eq!(status["media"]["microphone"], Value::Null, "nobody listens in before the call is answered");
+
     let (peer, sdp, events) = Peer::answer(&ice(), &sdp).await.unwrap();
     let answer = Description { kind: "answer".into(), sdp };
     let user_id = Some(anna.me.clone());
