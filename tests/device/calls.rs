@@ -120,7 +120,9 @@ async fn rings_until_the_operator_answers() {
         })
         .await;
     peer.accept_answer(&answer).await.unwrap();
-    anna.talk(peer, events).await.hears(5).await;
+    // Kept to the end: a caller whose connection closes first would be told that the call failed.
+    let mut line = anna.talk(peer, events).await;
+    line.hears(5).await;
     door.close().await;
     assert_eq!(anna.hear_leave().await, Some(Reason::Shutdown), "the ending program takes its leave");
 }
