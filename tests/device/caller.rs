@@ -184,17 +184,36 @@ impl Caller {
 
     /// Calls the door and waits until voice from there arrives.
     pub async fn call(&mut self) -> Line {
+        self.try_call().await.expect("the door answers")
+    }
+
+    /// Calls again for as long as the door is too busy with calls that have just ended.
+    pub async fn call_until_answered(&mut self) -> Line {
+        let again = async {
+            loop {
+                if let Some(line) = self.try_call().await {
+                    return line;
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        soon("an answer", again).await
+    }
+
+    /// `None` when the door says that the call failed.
+    async fn try_call(&mut self) -> Option<Line> {
         let (peer, sdp, events) = Peer::offer(&ice()).await.unwrap();
         let offer = self.offer(sdp);
         self.say(&offer).await;
         let answer = self
             .hear("an answer", |m| match m {
-                Message::Answer { answer, .. } => Some(answer.sdp),
+                Message::Answer { answer, .. } => Some(Some(answer.sdp)),
+                Message::Leave { reason: Some(Reason::Failed), .. } => Some(None),
                 _ => None,
             })
-            .await;
+            .await?;
         peer.accept_answer(&answer).await.unwrap();
-        self.talk(peer, events).await
+        Some(self.talk(peer, events).await)
     }
 
     /// Exchanges candidates until voice arrives.

@@ -135,7 +135,7 @@ async fn a_caller_who_calls_again_and_again_disturbs_nobody() {
     let failed = |m| matches!(m, Message::Leave { reason: Some(Reason::Failed), .. }).then_some(());
     ben.hear("a call that fails", failed).await;
     line.hears(20).await;
-    Caller::join(&relay.url(), "carl").await.call().await.hears(5).await;
+    Caller::join(&relay.url(), "carl").await.call_until_answered().await.hears(5).await;
     door.close().await;
 }
 
