@@ -21,6 +21,7 @@ pub use error::{ConfigError, Problem};
 pub use layers::Origin;
 pub use source::{CameraSource, MicrophoneSource, SpeakerSink};
 pub use surroundings::Surroundings;
+pub use values::is_host_name;
 
 /// Read when no file is named. It may be missing: then everything has its default.
 pub const DEFAULT_FILE: &str = "/etc/callbox/callbox.toml";

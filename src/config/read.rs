@@ -87,7 +87,8 @@ impl Reader<'_> {
         }
         let names = self.get("server.names", |node| {
             let Value::List(items) = &node.value else { return Err(None) };
-            items.iter().map(|item| item.value.as_text().and_then(values::host_name).ok_or(None)).collect()
+            let name = |text: &str| values::is_host_name(text).then(|| text.to_ascii_lowercase());
+            items.iter().map(|item| item.value.as_text().and_then(name).ok_or(None)).collect()
         });
         Server { listen, insecure, http_listen, names: names.unwrap_or_default(), tls: self.tls(&listen) }
     }

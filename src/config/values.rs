@@ -135,11 +135,11 @@ fn host_and_port(authority: &str) -> bool {
     host_fits && port.is_none_or(|port| port.parse::<u16>().is_ok_and(|port| port > 0))
 }
 
-/// A DNS name, in lower case.
-pub fn host_name(text: &str) -> Option<String> {
+/// Whether this is a DNS name (RFC 1123, section 2.1).
+pub fn is_host_name(text: &str) -> bool {
     let label =
         |label: &str| (1..=63).contains(&label.len()) && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
-    (text.len() <= 253 && text.split('.').all(label)).then(|| text.to_ascii_lowercase())
+    text.len() <= 253 && text.split('.').all(label)
 }
 
 #[cfg(test)]

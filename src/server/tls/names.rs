@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use crate::config::is_host_name;
+
 /// Most names in one certificate; a machine with more addresses (containers, say) gets the first ones in.
 const MAX_NAMES: usize = 64;
 
@@ -31,14 +33,14 @@ pub fn dns_names(extra: &[String]) -> Vec<String> {
     }
     names.push(host);
     names.extend(extra.iter().filter(|name| name.parse::<IpAddr>().is_err()).map(|name| name.to_ascii_lowercase()));
-    names.retain(|name| is_dns_name(name));
+    names.retain(|name| is_host_name(name));
     names
 }
 
 /// In lower case; empty where it is no DNS name.
 pub fn host_name() -> String {
     let name = gethostname::gethostname().to_string_lossy().to_ascii_lowercase();
-    if is_dns_name(&name) { name } else { String::new() }
+    if is_host_name(&name) { name } else { String::new() }
 }
 
 /// Addresses that others can reach this machine at. IPv6 ones of a link are not among them: no URL can name those.
@@ -50,12 +52,6 @@ pub fn addresses(wildcard: IpAddr) -> Vec<IpAddr> {
     };
     let found: BTreeSet<_> = interfaces.iter().map(|interface| interface.ip()).filter(reachable).collect();
     found.into_iter().collect()
-}
-
-fn is_dns_name(name: &str) -> bool {
-    let label =
-        |label: &str| (1..=63).contains(&label.len()) && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
-    name.len() <= 253 && name.split('.').all(label)
 }
 
 #[cfg(test)]
