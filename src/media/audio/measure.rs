@@ -2,7 +2,19 @@
 
 use std::f64::consts::TAU;
 
-use super::RATE;
+use super::{AudioError, BLOCK, Microphone, RATE};
+
+/// The first `blocks` blocks of a microphone that opens.
+pub(crate) fn hear(microphone: Result<Box<dyn Microphone>, AudioError>, blocks: usize) -> Vec<i16> {
+    let mut microphone = microphone.unwrap();
+    let mut heard = Vec::new();
+    for _ in 0..blocks {
+        let mut block = [0; BLOCK];
+        microphone.read(&mut block).unwrap();
+        heard.extend_from_slice(&block);
+    }
+    heard
+}
 
 /// Pitch in hertz by rising zero crossings.
 pub(crate) fn pitch(voice: &[i16]) -> f64 {

@@ -61,17 +61,6 @@ fn tone(blocks: usize) -> Vec<i16> {
     sound
 }
 
-fn hear(pcm: &str, blocks: usize) -> Vec<i16> {
-    let mut microphone = open_microphone(pcm).unwrap();
-    let mut heard = Vec::new();
-    for _ in 0..blocks {
-        let mut block = [0; BLOCK];
-        microphone.read(&mut block).unwrap();
-        heard.extend_from_slice(&block);
-    }
-    heard
-}
-
 #[test]
 fn records_from_a_file_in_real_time() {
     if !in_own_process() {
@@ -81,7 +70,7 @@ fn records_from_a_file_in_real_time() {
         });
     }
     let start = Instant::now();
-    let heard = hear("ear", 80);
+    let heard = measure::hear(open_microphone("ear"), 80);
     assert!(start.elapsed() >= Duration::from_millis(690), "{:?}", start.elapsed());
     let (heard, after) = heard.split_at(40 * BLOCK);
     assert!(after.iter().all(|sample| *sample == 0));
@@ -118,7 +107,7 @@ fn a_device_of_four_channels_goes_through_the_plug_layer_by_itself() {
     let mut speaker = open_speaker("four").unwrap();
     assert!(speaker.describe().starts_with("plug:'four', 48 kHz mono"), "{}", speaker.describe());
     speaker.write(&[1; BLOCK]).unwrap();
-    hear("four", 2);
+    measure::hear(open_microphone("four"), 2);
 }
 
 #[test]

@@ -28,17 +28,6 @@ fn tone_file(path: &Path, spec: WavSpec) {
     writer.finalize().unwrap();
 }
 
-fn hear(path: &Path, blocks: usize) -> Vec<i16> {
-    let mut microphone = open_microphone(path).unwrap();
-    let mut heard = Vec::new();
-    for _ in 0..blocks {
-        let mut block = [0; BLOCK];
-        microphone.read(&mut block).unwrap();
-        heard.extend_from_slice(&block);
-    }
-    heard
-}
-
 #[test]
 fn any_format_keeps_pitch_and_level_across_the_seam() {
     let folder = tempfile::tempdir().unwrap();
@@ -55,7 +44,7 @@ fn any_format_keeps_pitch_and_level_across_the_seam() {
         let path = folder.path().join(format!("{}.wav", spec.sample_rate));
         std::thread::spawn(move || {
             tone_file(&path, spec);
-            let heard = hear(&path, 50);
+            let heard = measure::hear(open_microphone(&path), 50);
             let heard = &heard[4 * BLOCK..];
             let pitch = measure::pitch(heard);
             assert!((pitch - 440.0).abs() < 1.0, "{}: {pitch} Hz", words(spec));
@@ -75,7 +64,7 @@ fn a_clip_plays_at_its_own_speed() {
     let path = folder.path().join("tone.wav");
     tone_file(&path, spec(16_000, 1, 16, SampleFormat::Int));
     let start = Instant::now();
-    hear(&path, 40);
+    measure::hear(open_microphone(&path), 40);
     assert!(start.elapsed() >= Duration::from_millis(390), "{:?}", start.elapsed());
 }
 
