@@ -13,8 +13,8 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use crate::logging;
 use crate::outcome::{Failure, print};
+use crate::{logging, systemd};
 
 /// How long the ending process waits for what cannot be interrupted: devices that close, names that are looked up.
 const REST: Duration = Duration::from_secs(3);
@@ -65,7 +65,7 @@ fn start(file: Option<&Path>) -> Result<Config, Failure> {
     Ok(config)
 }
 
-/// Says what a person needs to call: where the page is, and how browsers come to trust it.
+/// Says that it is up, and what a person needs to call: where the page is, and how browsers come to trust it.
 fn tell(mut text: String, pages: &[String], trust: &[String], fingerprint: Option<&str>) {
     let mut list = |title: &str, lines: &[String]| {
         if !lines.is_empty() {
@@ -80,6 +80,7 @@ fn tell(mut text: String, pages: &[String], trust: &[String], fingerprint: Optio
     if let Err(error) = print(text.as_bytes()) {
         log::warn!(error:? = error; "nobody reads the addresses");
     }
+    systemd::ready();
 }
 
 /// Every call and every client holds some. The usual limit of 1024 is there for the sake of select(2), and nothing here
@@ -107,6 +108,7 @@ fn stop_signal() -> Result<impl Future<Output = ()>, Failure> {
             _ = interrupt.recv() => {}
             _ = terminate.recv() => {}
         }
+        systemd::stopping();
         log::info!("Callbox ends");
     })
 }

@@ -13,6 +13,8 @@ mod devices;
 #[cfg(any(feature = "device", feature = "server"))]
 mod logging;
 mod outcome;
+#[cfg(any(feature = "device", feature = "server"))]
+mod systemd;
 
 use std::path::Path;
 use std::process::ExitCode;
