@@ -14,11 +14,13 @@
 //! logic, protocol            L0  pure state machines, told the time and the randomness; the wire
 //! ```
 //!
-//! `config` is read in `main`, `server` and `device`, which pass narrow values down.
+//! `config` is read in `main`, `server` and `device`, which pass narrow values down. `durable` writes files and knows
+//! nothing of ours.
 
 #![forbid(unsafe_code)]
 
 pub mod config;
+pub mod durable;
 pub mod protocol;
 
 #[cfg(feature = "device")]

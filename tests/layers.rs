@@ -12,6 +12,7 @@ const FORBIDDEN: &[(&str, &[&str])] = &[
         "protocol",
         &["crate::logic", "crate::media", "crate::net", "crate::server", "crate::device", "crate::config", "tokio"],
     ),
+    ("durable", &["crate", "tokio"]),
     ("config", &["crate::logic", "crate::media", "crate::net", "crate::server", "crate::device", "tokio"]),
     ("logic", &["crate::media", "crate::net", "crate::server", "crate::device", "crate::config", "tokio"]),
     ("media", &["crate::net", "crate::server", "crate::device", "crate::config", "tokio"]),
@@ -152,6 +153,7 @@ fn the_check_finds_what_it_looks_for() {
         ("logic/hub/room.rs", "let now = SystemTime::now();"),
         ("protocol.rs", "use crate::logic::unit;"),
         ("config/read.rs", "use crate::device;"),
+        ("durable.rs", "use crate::protocol;"),
     ] {
         assert_eq!(check(path, text).len(), 1, "{path}: {text}: {:?}", check(path, text));
     }

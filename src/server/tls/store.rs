@@ -1,12 +1,13 @@
 //! Certificates and keys on disk: written whole or not at all, and a file that cannot be used is kept for a person to
 //! look at.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::fs;
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use super::TlsError;
+use crate::durable::{self, Access};
 
 pub struct Store {
     dir: PathBuf,
@@ -43,7 +44,11 @@ impl Store {
     /// Survives a power cut at any moment: the name points to the old text or to the new one.
     pub fn write(&self, name: &str, text: &str, readers: Readers) -> Result<(), TlsError> {
         let path = self.path(name);
-        self.replace(&path, text, readers).map_err(|error| TlsError::Store { path, error })
+        let access = match readers {
+            Readers::Owner => Access::PRIVATE,
+            Readers::All => Access::PUBLIC,
+        };
+        durable::replace(&path, text.as_bytes(), access).map_err(|error| TlsError::Store { path, error })
     }
 
     /// Renames a file that cannot be used.
@@ -52,22 +57,5 @@ impl Store {
         if let Err(error) = fs::rename(self.path(name), &aside) {
             log::warn!(file:% = self.path(name).display(), error:%; "cannot set the broken file aside");
         }
-    }
-
-    fn replace(&self, path: &Path, text: &str, readers: Readers) -> io::Result<()> {
-        let mode = match readers {
-            Readers::Owner => 0o600,
-            Readers::All => 0o644,
-        };
-        let unfinished = path.with_extension("tmp");
-        match fs::remove_file(&unfinished) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            Ok(()) | Err(_) => {}
-        }
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&unfinished)?;
-        file.write_all(text.as_bytes())?;
-        file.sync_all()?;
-        fs::rename(&unfinished, path)?;
-        File::open(&self.dir)?.sync_all()
     }
 }
