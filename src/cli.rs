@@ -137,6 +137,9 @@ Examples:
   callbox completions zsh > \"${fpath[1]}/_callbox\"
   callbox completions fish > ~/.config/fish/completions/callbox.fish")]
     Completions { shell: Shell },
+    /// Write the manual pages, one for each command, into a directory
+    #[command(hide = true)]
+    Man { dir: PathBuf },
 }
 
 #[derive(Args, Debug)]

@@ -19,6 +19,7 @@ mod systemd;
 use std::path::Path;
 use std::process::ExitCode;
 
+use anyhow::Context;
 use callbox::config::{Config, DEFAULT_FILE};
 use clap::{CommandFactory, Parser};
 
@@ -53,6 +54,9 @@ fn act(command: Command) -> Result<(), Failure> {
             clap_complete::generate(shell, &mut Arguments::command(), "callbox", &mut script);
             print(&script)
         }
+        Command::Man { dir } => clap_mangen::generate_to(Arguments::command(), &dir)
+            .with_context(|| format!("the manual pages cannot be written to {}", dir.display()))
+            .map_err(Failure::from),
     }
 }
 

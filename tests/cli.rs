@@ -144,6 +144,24 @@ fn completions_know_the_commands() {
 }
 
 #[test]
+fn every_command_has_a_manual_page() {
+    let dir = tempfile::tempdir().unwrap();
+    let (code, out, err) = finish(callbox(&["man", dir.path().to_str().unwrap()]));
+    assert_eq!((code, out.as_str()), (0, ""), "{err}");
+    let top = std::fs::read_to_string(dir.path().join("callbox.1")).unwrap();
+    for command in COMMANDS {
+        assert!(top.contains(&format!("callbox\\-{command}(1)")), "{command}: {top}");
+        let page = std::fs::read_to_string(dir.path().join(format!("callbox-{command}.1"))).unwrap();
+        assert!(page.starts_with(".") && page.contains("\n.SH NAME\n"), "{page}");
+    }
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), COMMANDS.len() + 1);
+
+    let (code, _, err) = finish(callbox(&["man", "/nonexistent/man1"]));
+    assert_eq!(code, 1);
+    assert!(err.starts_with("callbox: the manual pages cannot be written to /nonexistent/man1: "), "{err}");
+}
+
+#[test]
 fn a_reader_that_leaves_early_is_no_failure() {
     let mut child = callbox(&["check"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     drop(child.stdout.take());
