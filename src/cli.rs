@@ -66,7 +66,7 @@ Examples:
     /// List cameras with formats, sizes and rates, and sound cards
     #[cfg(feature = "device")]
     #[command(after_help = "\
-The names are what the configuration takes: a camera's path for [camera] source, \"alsa:...\" for [microphone] source \
+The names are what the configuration takes: a camera's path (or \"name:NAME\") for [camera] source, \"alsa:...\" for [microphone] source \
 and [speaker] sink.
 
 Examples:

@@ -38,6 +38,17 @@ fn table(devices: &Value) -> String {
     }
     section(&mut out, "Cameras", "[camera] source", rows);
 
+    let mut links = Vec::new();
+    for camera in list(&devices["cameras"]) {
+        let mut about = format!("{} ({})", text(&camera["name"]), text(&camera["path"]));
+        for link in list(&camera["links"]) {
+            links.push(vec![text(&link), std::mem::take(&mut about)]);
+        }
+    }
+    if !links.is_empty() {
+        section(&mut out, "The same cameras, by paths that a restart does not change", "[camera] source", links);
+    }
+
     for (title, key, field) in
         [("Microphones", "[microphone] source", "capture"), ("Speakers", "[speaker] sink", "playback")]
     {
@@ -80,7 +91,8 @@ mod tests {
     fn a_table_names_each_thing_once() {
         let devices = json!({
             "cameras": [
-                { "path": "/dev/video0", "name": "Webcam", "formats": [
+                { "path": "/dev/video0", "name": "Webcam", "links": ["/dev/v4l/by-id/webcam", "/dev/v4l/by-path/usb-1"],
+                    "formats": [
                     { "fourcc": "YUYV", "sizes": [
                         { "width": 640, "height": 480, "fps": [30.0, 14.985] },
                         { "width": 1280, "height": 720, "fps": [10.0] }] },
@@ -95,6 +107,10 @@ Cameras, as [camera] source takes them:
                              1280x720  10
                        MJPG  1280x720  30
   /dev/video2  Odd
+
+The same cameras, by paths that a restart does not change, as [camera] source takes them:
+  /dev/v4l/by-id/webcam   Webcam (/dev/video0)
+  /dev/v4l/by-path/usb-1
 
 Microphones, as [microphone] source takes them:
   alsa:plughw:CARD=C920,DEV=0  C920, USB Audio

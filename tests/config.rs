@@ -63,6 +63,17 @@ fn nothing_written_gives_the_documented_defaults() {
 }
 
 #[test]
+fn a_camera_is_named_so_that_a_restart_changes_nothing() {
+    let source =
+        |text: &str| Config::from_toml(&format!("camera.source = {text:?}")).map(|config| config.camera.source);
+    assert_eq!(source("name: USB Camera: HD").unwrap(), CameraSource::Named("USB Camera: HD".into()));
+    let link = "/dev/v4l/by-id/usb-046d_C920-video-index0";
+    assert_eq!(source(link).unwrap(), CameraSource::Device(link.into()));
+    assert_eq!(CameraSource::Named("C920".into()).to_string(), "name:C920");
+    assert!(source("name:").is_err() && source("name: ").is_err() && source("C920").is_err());
+}
+
+#[test]
 fn a_full_file_is_read() {
     let place = Place::new();
     place.file("token", "  s3cret\n");
@@ -185,7 +196,7 @@ fn errors_name_file_line_key_and_what_is_allowed() {
         ("[camera]\nfps = 1979-05-27", "callbox.toml:2: camera.fps = 1979-05-27: must be"),
         (
             "[camera]\nsource = \"usb\"",
-            "callbox.toml:2: camera.source = \"usb\": must be \"auto\", \"/dev/videoN\", \"file:PATH.y4m\", \"synthetic\" or \"none\"",
+            "callbox.toml:2: camera.source = \"usb\": must be \"auto\", \"/dev/videoN\", \"/dev/v4l/...\", \"name:NAME\", \"file:PATH.y4m\", \"synthetic\" or \"none\"",
         ),
         (
             "[microphone]\nsource = \"hw:0\"",

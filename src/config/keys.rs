@@ -82,7 +82,12 @@ pub const KEYS: &[Key] = &[
     ),
     key("server.tls.cert_file", Text, FILE, Unset),
     key("server.tls.key_file", Text, FILE, Unset),
-    key("camera.source", Text, r#""auto", "/dev/videoN", "file:PATH.y4m", "synthetic" or "none""#, Value(r#""auto""#)),
+    key(
+        "camera.source",
+        Text,
+        r#""auto", "/dev/videoN", "/dev/v4l/...", "name:NAME", "file:PATH.y4m", "synthetic" or "none""#,
+        Value(r#""auto""#),
+    ),
     key("camera.width", Integer, "an even number of pixels from 16 to 3840", Value("1280")),
     key("camera.height", Integer, "an even number of pixels from 16 to 2160", Value("720")),
     key("camera.fps", Integer, "a number of frames a second from 1 to 120", Value("30")),

@@ -8,8 +8,10 @@ use std::path::PathBuf;
 pub enum CameraSource {
     /// The first camera that can capture; the synthetic one where there is none.
     Auto,
-    /// A V4L2 device node.
+    /// A V4L2 device node, or a link to one such as those in /dev/v4l/by-id.
     Device(PathBuf),
+    /// The V4L2 camera of this name, under whichever number it is.
+    Named(String),
     /// A Y4M clip, looped in real time.
     File(PathBuf),
     Synthetic,
@@ -53,10 +55,13 @@ impl CameraSource {
             "auto" => CameraSource::Auto,
             "synthetic" => CameraSource::Synthetic,
             "none" => CameraSource::None,
-            _ => match text.strip_prefix("file:") {
-                Some(path) if !path.is_empty() => CameraSource::File(path.into()),
-                None if text.starts_with("/dev/") => CameraSource::Device(text.into()),
-                Some(_) | None => return None,
+            _ if text.starts_with("/dev/") => CameraSource::Device(text.into()),
+            _ => match text.split_once(':')? {
+                ("file", path) if !path.is_empty() => CameraSource::File(path.into()),
+                ("name", name) if !name.trim().is_empty() && !name.chars().any(char::is_control) => {
+                    CameraSource::Named(name.trim().to_owned())
+                }
+                _ => return None,
             },
         })
     }
@@ -119,6 +124,7 @@ impl fmt::Display for CameraSource {
         match self {
             CameraSource::Auto => f.write_str("auto"),
             CameraSource::Device(path) => write!(f, "{}", path.display()),
+            CameraSource::Named(name) => write!(f, "name:{name}"),
             CameraSource::File(path) => write!(f, "file:{}", path.display()),
             CameraSource::Synthetic => f.write_str("synthetic"),
             CameraSource::None => f.write_str("none"),

@@ -61,6 +61,7 @@ fn camera(config: &CameraConfig) -> Option<Maker<OpenCamera>> {
             })
         }
         CameraSource::Device(path) => maker(move || camera::v4l2::open(&path, wanted)),
+        CameraSource::Named(name) => maker(move || camera::v4l2::open(&camera::v4l2::named(&name)?, wanted)),
         CameraSource::File(path) => maker(move || camera::file::open(&path, wanted)),
         CameraSource::Synthetic => maker(move || camera::synthetic::open(wanted)),
         CameraSource::None => return None,

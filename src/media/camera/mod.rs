@@ -61,6 +61,10 @@ pub enum CameraError {
     Broken { path: PathBuf, count: u32, source: FrameError },
     #[error("the camera's driver answered in a way that cannot be handled")]
     Panicked,
+    #[error("no camera is called {name:?}: there is {there}")]
+    NoneOfThatName { name: String, there: String },
+    #[error("several cameras are called {name:?}: {found}; name one by its path in /dev/v4l/by-path")]
+    SeveralOfThatName { name: String, found: String },
     #[error("cannot read video file {}: {reason}", path.display())]
     File { path: PathBuf, reason: String },
 }

@@ -26,6 +26,7 @@ use modes::{Intervals, Mode, Sizes};
 
 mod clock;
 mod modes;
+mod names;
 
 /// One buffer being converted, one being filled, and two for when this thread is late; older pictures are skipped.
 const BUFFERS: u32 = 4;
@@ -44,6 +45,8 @@ const POLLIN: i16 = 1;
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct CameraInfo {
     pub path: PathBuf,
+    /// udev's links to it, which stay when the number in `path` changes: by serial number, then by socket.
+    pub links: Vec<PathBuf>,
     /// What the driver calls it.
     pub name: String,
     /// The formats that can be used here, cheapest to convert first.
@@ -121,14 +124,24 @@ pub fn list() -> Vec<CameraInfo> {
 
 /// The camera with the lowest device number that can be used here.
 pub fn first() -> Option<PathBuf> {
-    nodes().into_iter().find(|path| {
-        let usable = || {
-            let device = Device::with_path(path).ok()?;
-            let found = captures(device.query_caps().ok()?.capabilities) && !formats(&device).is_empty();
-            found.then_some(())
-        };
-        catch_unwind(usable).ok().flatten().is_some()
-    })
+    nodes().into_iter().find(|path| usable(path).is_some())
+}
+
+/// The one camera that the driver calls so, or that has this in its name.
+pub fn named(name: &str) -> Result<PathBuf, CameraError> {
+    let cameras = nodes().into_iter().filter_map(|path| usable(&path).map(|card| (path, card)));
+    names::pick(name, cameras.collect())
+}
+
+/// What the driver calls the camera, if it can be used here.
+fn usable(path: &Path) -> Option<String> {
+    let card = || {
+        let device = Device::with_path(path).ok()?;
+        let capabilities = device.query_caps().ok()?;
+        let found = captures(capabilities.capabilities) && !formats(&device).is_empty();
+        found.then_some(capabilities.card)
+    };
+    catch_unwind(card).ok().flatten()
 }
 
 struct V4l2 {
@@ -291,7 +304,7 @@ fn describe(path: PathBuf) -> Option<CameraInfo> {
             sizes(&device, format).iter().flat_map(Sizes::examples).map(|pixels| size(format, pixels)).collect();
         FormatInfo { fourcc: String::from_utf8_lossy(format.fourcc()).into_owned(), sizes }
     });
-    Some(CameraInfo { name: capabilities.card, formats: formats.collect(), path })
+    Some(CameraInfo { name: capabilities.card, formats: formats.collect(), links: names::links(&path), path })
 }
 
 /// The device's formats that can be used here, cheapest to convert first.
