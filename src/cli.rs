@@ -130,6 +130,18 @@ Examples:
         #[command(flatten)]
         config: ConfigFile,
     },
+    /// What a flashed board does at its start (for root)
+    #[cfg(feature = "board")]
+    #[command(
+        subcommand,
+        after_help = "\
+The image calls these from its units; docs/provisioning.md has the files they read and write.
+
+Examples:
+  callbox board import
+  callbox board import --boot /media/me/CALLBOX --root /tmp/try"
+    )]
+    Board(BoardCommand),
     /// Print a completion script for a shell
     #[command(after_help = "\
 Examples:
@@ -140,6 +152,49 @@ Examples:
     /// Write the manual pages, one for each command, into a directory
     #[command(hide = true)]
     Man { dir: PathBuf },
+}
+
+#[cfg(feature = "board")]
+#[derive(Debug, Subcommand)]
+pub enum BoardCommand {
+    /// Put in force what callbox.toml and wifi.txt on the boot partition say
+    #[command(after_help = "\
+What is broken there changes nothing: the last good settings stay in force, and callbox-report.txt on the boot \
+partition says what is wrong. Exits with code 1 only where there are no settings to start with at all.")]
+    Import(BoardPlaces),
+}
+
+#[cfg(feature = "board")]
+#[derive(Args, Debug)]
+pub struct BoardPlaces {
+    /// The boot partition; without it boot/firmware below the root
+    #[arg(long, value_name = "DIR")]
+    boot: Option<PathBuf>,
+    /// What outlasts a restart; without it var/lib/callbox/board below the root
+    #[arg(long, value_name = "DIR")]
+    state: Option<PathBuf>,
+    /// What is made at each start; without it run/callbox-board below the root
+    #[arg(long, value_name = "DIR")]
+    run: Option<PathBuf>,
+    /// The root file system
+    #[arg(long, value_name = "DIR", default_value = "/")]
+    root: PathBuf,
+}
+
+#[cfg(feature = "board")]
+impl BoardPlaces {
+    pub fn places(self) -> callbox::board::Places {
+        let mut places = callbox::board::Places::below(&self.root);
+        let set = |place: &mut PathBuf, given: Option<PathBuf>| {
+            if let Some(given) = given {
+                *place = given;
+            }
+        };
+        set(&mut places.boot, self.boot);
+        set(&mut places.state, self.state);
+        set(&mut places.run, self.run);
+        places
+    }
 }
 
 #[derive(Args, Debug)]

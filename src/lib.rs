@@ -7,6 +7,8 @@
 //! ```text
 //! main                       command line, logging, exit codes
 //!  |
+//! board                      L3  settings from a flashed card, setting up by QR code
+//!  |
 //! device      server         L2  the appliance; the signaling server and the page
 //!  |    \        |
 //! media  net     |           L1  blocking threads; tokio and the network. They never import each other.
@@ -23,6 +25,8 @@ pub mod config;
 pub mod durable;
 pub mod protocol;
 
+#[cfg(feature = "board")]
+pub mod board;
 #[cfg(feature = "device")]
 pub mod device;
 pub mod logic;

@@ -12,6 +12,8 @@ mod daemon;
 mod devices;
 #[cfg(any(feature = "device", feature = "server"))]
 mod logging;
+#[cfg(feature = "board")]
+mod on_board;
 mod outcome;
 #[cfg(any(feature = "device", feature = "server"))]
 mod systemd;
@@ -23,6 +25,8 @@ use anyhow::Context;
 use callbox::config::{Config, DEFAULT_FILE};
 use clap::{CommandFactory, Parser};
 
+#[cfg(feature = "board")]
+use cli::BoardCommand;
 use cli::{Arguments, Command};
 use outcome::{Failure, print};
 
@@ -49,6 +53,8 @@ fn act(command: Command) -> Result<(), Failure> {
         #[cfg(feature = "device")]
         Command::Hangup { config } => client::hang_up(config.file()),
         Command::Check { config } => check(config.file()),
+        #[cfg(feature = "board")]
+        Command::Board(BoardCommand::Import(places)) => on_board::import(&places.places()),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Arguments::command(), "callbox", &mut script);
