@@ -17,7 +17,7 @@
 //! ```
 //!
 //! `config` is read in `main`, `server` and `device`, which pass narrow values down. `durable` writes files and knows
-//! nothing of ours.
+//! nothing of ours. `update` is all of `callbox-update`, which is another binary.
 
 #![forbid(unsafe_code)]
 
@@ -36,3 +36,5 @@ pub mod media;
 pub mod net;
 #[cfg(feature = "server")]
 pub mod server;
+#[cfg(feature = "update")]
+pub mod update;
