@@ -5,14 +5,16 @@ CARGO_TARGET_DIR ?= target
 BROWSER := tests/browser
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test test-rust test-browser test-hardware bench fmt lint doc
+.PHONY: help run build deb test test-rust test-browser test-hardware test-packages bench fmt lint doc
 
 help:
 	@echo 'make run            build and start device and server together; open the address it prints'
 	@echo '                    CONFIG=FILE takes another configuration than /etc/callbox/callbox.toml'
 	@echo 'make build          target/release/callbox'
+	@echo 'make deb            Debian packages in target/deb: ARCH=arm64, armhf or amd64; without it, this machine'"'"'s'
 	@echo 'make test           all tests, in Chromium too (make test-rust, make test-browser: one half)'
 	@echo 'make test-hardware  the same call on a virtual machine with camera and sound card; takes minutes'
+	@echo 'make test-packages  install, upgrade, remove and purge the packages on clean systems of Debian 12 and 13'
 	@echo 'make bench          how fast it is'
 	@echo 'make fmt            format the source'
 	@echo 'make lint           formatting and clippy, warnings are errors'
@@ -24,6 +26,13 @@ run: build
 build:
 	@scripts/setup build
 	cargo build --release --locked
+
+# DEB_BINARIES names programs that are built already.
+deb: ARCH ?= $(shell dpkg --print-architecture)
+deb:
+	@scripts/setup deb
+	$(if $(DEB_BINARIES),,$(MAKE) cross ARCH=$(ARCH))
+	deb/build $(ARCH)
 
 test: test-rust test-browser
 
@@ -42,6 +51,11 @@ test-browser:
 test-hardware: export CALLBOX_BIN ?= $(abspath $(CARGO_TARGET_DIR))/release/callbox
 test-hardware: build
 	tests/hardware/run.sh
+
+test-packages:
+	@scripts/setup packages
+	$(MAKE) deb ARCH=amd64
+	tests/packages/run.sh
 
 bench: export CALLBOX_BIN ?= $(abspath $(CARGO_TARGET_DIR))/release/callbox
 bench: build

@@ -3,8 +3,8 @@
 
 use std::collections::BTreeSet;
 
-use callbox::config::Config;
 use callbox::config::keys::{ICE_SERVER_KEYS, KEYS, Kind, Preset};
+use callbox::config::{Config, DEFAULT_FILE};
 
 const EXAMPLE: &str = include_str!("../docs/callbox.example.toml");
 const DOCUMENT: &str = include_str!("../docs/config.md");
@@ -44,6 +44,21 @@ fn leaves(prefix: &str, value: &toml::Value, found: &mut Vec<(String, String)>) 
 #[test]
 fn the_example_as_it_is_changes_nothing() {
     assert_eq!(Config::from_toml(EXAMPLE).unwrap(), Config::from_toml("").unwrap());
+}
+
+/// The packages install it; upgrades then bring new defaults, because none is written down.
+#[test]
+fn the_example_is_the_packages_configuration_and_sets_nothing() {
+    let manifest: toml::Value = toml::from_str(include_str!("../Cargo.toml")).unwrap();
+    let deb = &manifest["package"]["metadata"]["deb"];
+    for package in [deb, &deb["variants"]["server"]] {
+        let asset = |asset: &&toml::Value| asset[0].as_str() == Some("docs/callbox.example.toml");
+        let installed = package["assets"].as_array().unwrap().iter().find(asset).unwrap();
+        assert_eq!(Some(DEFAULT_FILE), installed[1].as_str().map(|path| format!("/{path}")).as_deref());
+    }
+    for line in EXAMPLE.lines() {
+        assert!(line.is_empty() || line.starts_with('#') || line.starts_with('['), "{line}");
+    }
 }
 
 #[test]
