@@ -166,6 +166,20 @@ fn every_command_has_a_manual_page() {
     assert!(err.starts_with("callbox: the manual pages cannot be written to /nonexistent/man1: "), "{err}");
 }
 
+#[cfg(feature = "update")]
+#[test]
+fn callbox_update_has_manual_pages_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_callbox-update"));
+    command.arg("man").arg(dir.path());
+    assert_eq!(finish(command), (0, String::new(), String::new()));
+    let top = std::fs::read_to_string(dir.path().join("callbox-update.1")).unwrap();
+    for command in ["install", "status", "rollback"] {
+        assert!(top.contains(&format!("callbox\\-update\\-{command}(1)")), "{top}");
+        assert!(dir.path().join(format!("callbox-update-{command}.1")).exists(), "{command}");
+    }
+}
+
 #[test]
 fn a_reader_that_leaves_early_is_no_failure() {
     let mut child = callbox(&["check"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use callbox::update::{Debian, Paths, Settled, UpdateError, Updater};
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 /// Updates Callbox on its image: a signed package is tried, and kept when it is healthy within three minutes
 ///
@@ -37,6 +37,9 @@ enum Command {
     Begin,
     /// Wait for the program on trial to become healthy (callbox-update-settle.service does this)
     Settle,
+    /// Write the manual pages, one for each command, into a directory
+    #[command(hide = true)]
+    Man { dir: PathBuf },
 }
 
 fn main() -> ExitCode {
@@ -71,6 +74,8 @@ fn act(command: Command) -> Result<(), UpdateError> {
             // Both have been said in the log.
             Settled::Kept(_) | Settled::GivenUp(_) => {}
         },
+        Command::Man { dir } => clap_mangen::generate_to(Arguments::command(), &dir)
+            .map_err(|error| UpdateError::File { what: "write manual pages to", path: dir, error })?,
     }
     Ok(())
 }
