@@ -5,7 +5,7 @@ CARGO_TARGET_DIR ?= target
 BROWSER := tests/browser
 
 .DEFAULT_GOAL := help
-.PHONY: help run build deb test test-rust test-browser test-hardware test-packages bench fmt lint doc
+.PHONY: help run build deb test test-rust test-browser test-devices test-hardware test-packages bench fmt lint doc
 
 help:
 	@echo 'make run            build and start device and server together; open the address it prints'
@@ -13,8 +13,9 @@ help:
 	@echo 'make build          target/release/callbox'
 	@echo 'make deb            Debian packages in target/deb: ARCH=arm64, armhf or amd64; without it, this machine'"'"'s'
 	@echo 'make test           all tests, in Chromium too (make test-rust, make test-browser: one half)'
-	@echo 'make test-hardware  the same call on a virtual machine with camera and sound card; takes minutes'
 	@echo 'make test-packages  install, upgrade, remove and purge the packages on clean systems of Debian 12 and 13'
+	@echo 'make test-devices   the program in a virtual machine with camera and sound card; takes minutes'
+	@echo 'make test-hardware  the image in a virtual arm64 machine; takes longer. IMAGE=FILE takes another than it builds'
 	@echo 'make bench          how fast it is'
 	@echo 'make fmt            format the source'
 	@echo 'make lint           formatting and clippy, warnings are errors'
@@ -48,9 +49,13 @@ test-browser:
 	npm run --silent --prefix $(BROWSER) check
 	CHROMIUM_BIN=$$(scripts/setup chromium) npm test --silent --prefix $(BROWSER)
 
-test-hardware: export CALLBOX_BIN ?= $(abspath $(CARGO_TARGET_DIR))/release/callbox
-test-hardware: build
-	tests/hardware/run.sh
+test-devices: export CALLBOX_BIN ?= $(abspath $(CARGO_TARGET_DIR))/release/callbox
+test-devices: build
+	tests/hardware/devices/run.sh
+
+test-hardware:
+	$(if $(IMAGE),,$(MAKE) image BOARD=rpi)
+	tests/hardware/appliance/run.sh $(IMAGE)
 
 test-packages:
 	@scripts/setup packages

@@ -1,54 +1,54 @@
-// The guest machine as an object: boots it, runs scripts in it, ends it. Wants to be in the network namespace that
-// run.sh makes, where tap0 leads to the guest and to nowhere else.
+// A guest machine as an object: starts it, runs scripts in it, ends it. The control channel is a virtio serial port that
+// `agent` serves in the guest, so it works without a network.
 
 import { spawn } from 'node:child_process';
-import { accessSync, constants, readFileSync, rmSync } from 'node:fs';
-import { request } from 'node:http';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { connect } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-/** The guest's address on tap0; guest/start gives it to its network card. */
+/** The guest's address on tap0, which `network` makes. */
 export const ADDRESS = '10.77.0.2';
-
-/** What a kernel on working hardware virtualisation needs, at the most, to say its first words. */
-const FIRST_WORDS_MS = 8_000;
-/** How long the guest may take to open its control channel; software emulation on a busy machine is slow. */
-const BOOT_MS = 90_000;
+/** The host's. */
+export const ROUTER = '10.77.0.1';
 
 export class Machine {
   #process;
+  #channel;
+  #waiting = new Map();
+  #number = 0;
 
-  /** Boots from `directory` (vmlinuz, initrd); the serial console is written to console.log there. */
-  static async boot(directory) {
-    const chosen = process.env.HARDWARE_ACCEL;
-    const accelerators = chosen ? [chosen] : kvmIsOpen() ? ['kvm', 'tcg'] : ['tcg'];
-    for (const accelerator of accelerators) {
-      const machine = new Machine(directory, accelerator);
-      if (await machine.#boots()) return machine;
-      await machine.stop();
-      console.log(`guest: it does not boot with ${accelerator}`);
-    }
-    throw new Error(`the guest machine does not boot; see ${directory}/console.log`);
-  }
-
-  constructor(directory, accelerator) {
-    this.console = `${directory}/console.log`;
-    this.accelerator = accelerator;
+  /**
+   * Starts `program`, a QEMU, with `options`; the guest's serial console is written to console.log in `directory`.
+   * @param {string} directory
+   * @param {string} program
+   * @param {string[]} options
+   */
+  constructor(directory, program, options) {
+    this.console = join(directory, 'console.log');
     rmSync(this.console, { force: true });
-    this.#process = spawn('qemu-system-x86_64', [
-      '-machine', 'q35', '-accel', accelerator, '-cpu', accelerator === 'kvm' ? 'host' : 'Westmere',
-      '-smp', '1', '-m', '768', '-nodefaults', '-no-reboot', '-display', 'none',
-      '-kernel', `${directory}/vmlinuz`, '-initrd', `${directory}/initrd`, '-append', 'console=ttyS0 panic=-1',
-      '-serial', `file:${this.console}`,
-      '-netdev', 'tap,id=outside,ifname=tap0,script=no,downscript=no', '-device', 'virtio-net-pci,netdev=outside',
-      '-device', 'virtio-rng-pci',
+    // The path of a socket may not be long.
+    this.sockets = mkdtempSync(join(tmpdir(), 'guest-'));
+    this.#process = spawn(program, [
+      '-nodefaults', '-no-reboot', '-display', 'none', '-serial', `file:${this.console}`,
+      '-netdev', 'tap,id=outside,ifname=tap0,script=no,downscript=no', '-device', 'virtio-net-pci,netdev=outside,id=cable',
+      '-device', 'virtio-rng-pci', '-device', 'virtio-serial-pci',
+      '-chardev', `socket,id=agent,path=${this.sockets}/agent,server=on,wait=off`,
+      '-device', 'virtserialport,chardev=agent,name=agent',
+      '-qmp', `unix:${this.sockets}/qmp,server=on,wait=off`,
+      ...options,
     ], { stdio: ['ignore', 'ignore', 'pipe'] });
     this.complaints = '';
     this.#process.stderr.on('data', (text) => { this.complaints += text; });
     this.ended = new Promise((resolve) => {
-      this.#process.once('error', (error) => { this.complaints += error.message; resolve(); });
+      this.#process.once('error', (error) => { this.complaints += error.message; resolve(undefined); });
       this.#process.once('exit', resolve);
     });
-    this.ended.then(() => { this.dead = true; });
+    this.ended.then(() => {
+      this.dead = true;
+      rmSync(this.sockets, { recursive: true, force: true });
+    });
   }
 
   /** What the guest said on its serial console so far. */
@@ -60,26 +60,39 @@ export class Machine {
     }
   }
 
-  async #boots() {
+  /**
+   * Waits until the guest answers: true. False once it ended, after `patience` ms, or when `hopeless` says so.
+   * @param {number} patience
+   * @param {(waited: number) => boolean} [hopeless]
+   */
+  async answers(patience, hopeless = () => false) {
     const started = Date.now();
-    for (;;) {
-      if (this.dead) {
+    let answered = false;
+    this.#connect().then(() => this.run('true', patience)).then(() => { answered = true; }, () => {});
+    while (!answered) {
+      const waited = Date.now() - started;
+      if (this.dead || waited > patience || hopeless(waited)) {
         if (this.complaints) console.log(this.complaints.trim());
         return false;
       }
-      const text = this.consoleText();
-      const waited = Date.now() - started;
-      if (text.includes('guest ready') && await this.run('true', 5_000).then(() => true, () => false)) return true;
-      const stuck = this.accelerator === 'kvm' && !text.includes('Linux version');
-      if (waited > (stuck ? FIRST_WORDS_MS : BOOT_MS)) return false;
       await sleep(100);
     }
+    return true;
   }
 
   /** Runs a shell script in the guest; what it prints comes back. Throws when it fails or takes too long. */
   async run(script, timeout = 20_000) {
-    const text = await post(`http://${ADDRESS}/cgi-bin/shell`, script, timeout);
-    const [, output, status] = text.match(/^([^]*)status (\d+)\n$/) ?? [null, text, 'unknown'];
+    const number = `${++this.#number}`;
+    let timer;
+    const [status, output] = await new Promise((resolve, reject) => {
+      this.#waiting.set(number, resolve);
+      timer = setTimeout(
+        () => reject(new Error(`no answer from the guest within ${timeout / 1000} s to: ${script}`)), timeout);
+      this.#channel.write(`${number} ${Buffer.from(script).toString('base64')}\n`);
+    }).finally(() => {
+      clearTimeout(timer);
+      this.#waiting.delete(number);
+    });
     if (status !== '0') throw new Error(`in the guest: ${script}\nstatus ${status}: ${output}`);
     return output;
   }
@@ -100,31 +113,55 @@ export class Machine {
     }
   }
 
+  /** Puts the network cable in, or pulls it out. */
+  async cable(plugged) {
+    const socket = await open(`${this.sockets}/qmp`);
+    for (const command of [
+      { execute: 'qmp_capabilities' },
+      { execute: 'set_link', arguments: { name: 'cable', up: plugged } },
+    ]) socket.write(`${JSON.stringify(command)}\n`);
+    let answers = '';
+    for await (const part of socket) {
+      answers += part;
+      if (answers.includes('"error"')) throw new Error(answers);
+      if (answers.split('"return"').length === 3) break;
+    }
+    socket.destroy();
+  }
+
+  /** Ends the guest as pulling its plug does. */
   async stop() {
     this.#process.kill('SIGKILL');
     await this.ended;
   }
-}
 
-function kvmIsOpen() {
-  try {
-    accessSync('/dev/kvm', constants.R_OK | constants.W_OK);
-    return true;
-  } catch {
-    return false;
+  async #connect() {
+    this.#channel = await open(`${this.sockets}/agent`);
+    this.#channel.setEncoding('utf8');
+    this.#channel.on('error', () => {});
+    let text = '';
+    this.#channel.on('data', (part) => {
+      text += part;
+      const lines = text.split('\n');
+      text = lines.pop() ?? '';
+      for (const line of lines) {
+        const [number, status, output] = line.split(' ');
+        this.#waiting.get(number)?.([status, Buffer.from(output ?? '', 'base64').toString()]);
+      }
+    });
   }
 }
 
-function post(url, body, timeout) {
-  return new Promise((resolve, reject) => {
-    const exchange = request(url, { method: 'POST', headers: { 'Content-Length': Buffer.byteLength(body) } }, (response) => {
-      let text = '';
-      response.setEncoding('utf8');
-      response.on('data', (part) => { text += part; });
-      response.on('end', () => resolve(text));
+/** QEMU makes its sockets a moment after it has started. */
+async function open(path) {
+  for (let tries = 0; ; tries++) {
+    const socket = connect(path);
+    const opened = await new Promise((resolve) => {
+      socket.once('connect', () => resolve(true));
+      socket.once('error', () => resolve(false));
     });
-    exchange.setTimeout(timeout, () => exchange.destroy(new Error(`no answer from the guest within ${timeout / 1000} s to: ${body}`)));
-    exchange.on('error', reject);
-    exchange.end(body);
-  });
+    if (opened) return socket;
+    if (tries === 100) throw new Error(`QEMU opens no ${path}`);
+    await sleep(100);
+  }
 }

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Builds the guest of the hardware test under target/hardware: Debian's kernel, which has the virtual camera (vivid) and
-# the virtual sound card (snd-aloop), and an initrd that is the whole system: busybox, the modules needed, the ALSA and
+# Builds the guest of the device test under target/hardware/devices: Debian's kernel, which has the virtual camera (vivid)
+# and the virtual sound card (snd-aloop), and an initrd that is the whole system: busybox, the modules needed, the ALSA and
 # V4L2 tools. There is no disk, so a boot takes seconds and always starts from the same state. Everything built is kept;
 # a second run does nothing unless this file, guest/ or Debian's kernel changed.
 #
@@ -9,13 +9,13 @@
 set -eu
 
 here=$(dirname "$(readlink -f "$0")")
-tree=$(readlink -f "$here/../..")
-out=$tree/target/hardware
+tree=$(readlink -f "$here/../../..")
+out=$tree/target/hardware/devices
 PATH=$PATH:/usr/sbin:/sbin
 mkdir -p "$out"
 
-# virtio for the network, and the devices under test.
-modules="virtio_pci virtio_net virtio_rng vivid v4l2loopback snd-aloop"
+# virtio for the network and the control channel, and the devices under test.
+modules="virtio_pci virtio_net virtio_rng virtio_console vivid v4l2loopback snd-aloop"
 tools="/usr/bin/speaker-test /usr/bin/arecord /usr/bin/v4l2-ctl"
 
 # What one can execute, and every library that it loads, to the same paths under $root.
@@ -62,7 +62,7 @@ base() {
     package=$(kernel_package)
     [ -n "$package" ] || { echo "guest: apt knows no linux-image-amd64; run apt-get update" >&2; exit 1; }
     version=${package#linux-image-}
-    stamp="$package $(cat "$0" "$here"/guest/* "$here/mjpeg-frames.mjs" | cksum)"
+    stamp="$package $(cat "$0" "$here"/guest/* "$here/../agent" "$here/mjpeg-frames.mjs" | cksum)"
     [ "$(cat "$out/base.stamp" 2>/dev/null)" != "$stamp" ] || return 0
 
     kernel=$out/kernel-$version
@@ -87,7 +87,7 @@ base() {
     echo "guest: building its file system"
     root=$(mktemp -d)
     mkdir -p "$root/bin" "$root/etc" "$root/dev" "$root/proc" "$root/sys" "$root/run" "$root/tmp" "$root/root" \
-        "$root/usr/share" "$root/www/cgi-bin"
+        "$root/usr/share"
     cp "$kernel/busybox" "$root/bin/busybox"
     ln -s /bin/busybox "$root/init"
     for module in $modules; do
@@ -103,11 +103,10 @@ base() {
     for tool in $tools; do install_with_libraries "$root" "$tool"; done
     cp -rL /usr/share/alsa "$root/usr/share/alsa"
     install -m 755 "$here/guest/start" "$root/etc/start"
-    install -m 755 "$here/guest/shell" "$root/www/cgi-bin/shell"
     install -m 755 "$here/guest/mjpeg-camera" "$root/usr/bin/mjpeg-camera"
     mkdir -p "$root/usr/share/mjpeg"
     node "$here/mjpeg-frames.mjs" "$root/usr/share/mjpeg" 320 180
-    cp "$here/guest/inittab" "$here/guest/callbox.toml" "$root/etc/"
+    cp "$here/guest/inittab" "$here/guest/callbox.toml" "$here/../agent" "$root/etc/"
     pack "$root" "$out/base.cpio.gz"
     rm -r "$root"
     cp "$kernel/vmlinuz" "$out/vmlinuz"
