@@ -24,7 +24,8 @@ struct Arguments {
 enum Command {
     /// Install a package that is signed with a known key, and wait until it has proved itself
     ///
-    /// The signature is FILE.minisig. Keys are /etc/callbox/update-keys/*.pub and /usr/share/callbox/update-keys/*.pub.
+    /// The signature is FILE.minisig. Known keys are *.pub in update-keys on the card's boot partition, in
+    /// /etc/callbox/update-keys and in /usr/share/callbox/update-keys.
     Install {
         /// The package, callbox_VERSION_ARCH.deb
         file: PathBuf,

@@ -58,7 +58,10 @@ impl Default for Paths {
             state: "/var/lib/callbox-update".into(),
             run: "/run/callbox-update".into(),
             factory: "/usr/bin".into(),
-            keys: vec!["/etc/callbox/update-keys".into(), "/usr/share/callbox/update-keys".into()],
+            // The last is on the FAT partition: whoever has the card in a computer may write all of it anyway.
+            keys: ["/etc/callbox/update-keys", "/usr/share/callbox/update-keys", "/boot/firmware/update-keys"]
+                .map(PathBuf::from)
+                .into(),
             drop_ins: ["/etc", "/usr/lib", "/lib"].map(drop_in).into(),
         }
     }
