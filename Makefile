@@ -5,7 +5,7 @@ CARGO_TARGET_DIR ?= target
 BROWSER := tests/browser
 
 .DEFAULT_GOAL := help
-.PHONY: help run build deb test test-rust test-browser test-devices test-hardware test-packages bench fmt lint doc
+.PHONY: help run build deb test test-rust test-browser test-devices test-hardware test-power test-packages bench fmt lint doc
 
 help:
 	@echo 'make run            build and start device and server together; open the address it prints'
@@ -16,6 +16,7 @@ help:
 	@echo 'make test-packages  install, upgrade, remove and purge the packages on clean systems of Debian 12 and 13'
 	@echo 'make test-devices   the program in a virtual machine with camera and sound card; takes minutes'
 	@echo 'make test-hardware  the image in a virtual arm64 machine; takes longer. IMAGE=FILE takes another than it builds'
+	@echo 'make test-power     QEMU killed a hundred times during updates and changes of settings; takes half an hour'
 	@echo 'make bench          how fast it is'
 	@echo 'make fmt            format the source'
 	@echo 'make lint           formatting and clippy, warnings are errors'
@@ -61,6 +62,11 @@ test-packages:
 	@scripts/setup packages
 	$(MAKE) deb ARCH=amd64
 	tests/packages/run.sh
+
+test-power: export CALLBOX_BIN ?= $(abspath $(CARGO_TARGET_DIR))/release/callbox
+test-power: export CALLBOX_UPDATE_BIN ?= $(abspath $(CARGO_TARGET_DIR))/release/callbox-update
+test-power: build
+	tests/power/run.sh
 
 bench: export CALLBOX_BIN ?= $(abspath $(CARGO_TARGET_DIR))/release/callbox
 bench: build
