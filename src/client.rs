@@ -40,7 +40,7 @@ pub fn status(file: Option<&Path>, as_json: bool) -> Result<(), Failure> {
 
 /// Sends one command and returns the reply of a daemon that carried it out.
 fn request(file: Option<&Path>, command: &Command) -> Result<Value, Failure> {
-    let socket = socket(&Config::load(file)?);
+    let socket = socket(&Config::look(file)?);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.context("the asynchronous runtime does not start")?;
     Ok(runtime.block_on(control::request(&socket, command)).map_err(anyhow::Error::new)?)

@@ -68,7 +68,7 @@ fn act(command: Command) -> Result<(), Failure> {
 
 /// Prints what a daemon started now would go by.
 fn check(file: Option<&Path>) -> Result<(), Failure> {
-    let loaded = Config::load(file)?;
+    let loaded = Config::look(file)?;
     let read = match &loaded.file {
         Some(file) => format!("# Read from {} and the environment.\n", file.display()),
         None => format!("# There is no {DEFAULT_FILE}: defaults and the environment.\n"),

@@ -422,3 +422,39 @@ fn worth_a_warning() {
     let open = "[server]\ninsecure = true\nlisten = '0.0.0.0:80'\ntls.mode = 'off'";
     assert!(warnings(open).contains("callbox.toml:4: server.tls.mode: without HTTPS"), "{}", warnings(open));
 }
+
+#[test]
+fn a_secret_can_be_a_credential_of_the_unit() {
+    let text = "signaling.token_file = 'credential:callbox-token'\n\
+                ice.servers = [{urls = ['turn:a'], username = 'u', credential_file = 'credential:callbox-turn'}]";
+    let outside = errors("signaling.token_file = 'credential:callbox-token'");
+    assert!(outside.contains("only a systemd unit with LoadCredential= is given credentials"), "{outside}");
+
+    let mut place = Place::new();
+    let dir = place.dir.path().to_str().unwrap().to_owned();
+    place = place.variable("CREDENTIALS_DIRECTORY", &dir);
+    let missing = place.errors(text);
+    assert!(
+        missing.contains("/etc/credstore/callbox-token") && missing.contains("/etc/credstore/callbox-turn"),
+        "{missing}"
+    );
+    place.file("callbox-token", "tell nobody\n");
+    place.file("callbox-turn", "neither\n");
+    let loaded = place.load(text).unwrap();
+    assert_eq!(loaded.config.signaling.token.as_ref().unwrap().secret, "tell nobody");
+    assert_eq!(loaded.config.ice.servers[0].credential.as_deref(), Some("neither"));
+    let shown = loaded.effective();
+    assert!(shown.contains("\"credential:callbox-token\"") && !shown.contains("tell nobody"), "{shown}");
+    for name in ["", ".", "../callbox-token", "a/b", "a b"] {
+        assert!(place.load(&format!("signaling.token_file = 'credential:{name}'")).is_err(), "{name}");
+    }
+}
+
+#[test]
+fn who_only_looks_needs_no_credential() {
+    let mut place = Place::new();
+    place.surroundings.credentials_needed = false;
+    let loaded = place.load("signaling.token_file = 'credential:callbox-token'").unwrap();
+    assert!(loaded.effective().contains("credential:callbox-token"));
+    assert!(place.load("signaling.token_file = 'nowhere'").is_err(), "a file is looked for all the same");
+}

@@ -56,6 +56,7 @@ use Kind::{Boolean, Integer, List, Text};
 use Preset::{Computed, Unset, Value};
 
 const FILE: &str = "the path of a file that can be read";
+const SECRET: &str = r#"the path of a file that can be read, or "credential:NAME""#;
 const SOUND: &str = r#""auto", "alsa:PCM", "file:PATH.wav", "synthetic" or "none""#;
 
 /// All keys, section by section, in the order of docs/config.md and of `callbox check`.
@@ -68,7 +69,7 @@ pub const KEYS: &[Key] = &[
     ),
     key("device.name", Text, "1 to 128 bytes of text without control characters", Computed("device.id")),
     key("signaling.url", Text, "an address that starts with ws:// or wss://", Unset),
-    key("signaling.token_file", Text, FILE, Unset),
+    key("signaling.token_file", Text, SECRET, Unset),
     key("signaling.ca_file", Text, FILE, Unset),
     key("server.listen", Text, "an IP address and a port, such as 127.0.0.1:8080", Value(r#""127.0.0.1:8080""#)),
     key("server.insecure", Boolean, "true or false", Value("false")),
@@ -119,7 +120,7 @@ pub const ICE_SERVER_KEYS: &[Key] = &[
     ),
     key("ice.servers.username", Text, "text, for turn: and turns: only", Unset),
     key("ice.servers.credential", Text, "text, for turn: and turns: only", Unset),
-    key("ice.servers.credential_file", Text, FILE, Unset),
+    key("ice.servers.credential_file", Text, SECRET, Unset),
 ];
 
 /// The key of that path, entries of `ice.servers` included.

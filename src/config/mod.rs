@@ -64,6 +64,7 @@ pub struct Signaling {
 #[derive(Clone, PartialEq, Eq)]
 pub struct Token {
     pub secret: String,
+    /// `credential:NAME` where it is systemd's.
     pub file: PathBuf,
 }
 
@@ -179,6 +180,11 @@ impl Config {
     /// Reads `file`, or [`DEFAULT_FILE`] where there is one, and lays this process's environment over it.
     pub fn load(file: Option<&Path>) -> Result<Loaded, ConfigError> {
         Config::load_in(file, &Surroundings::of_process())
+    }
+
+    /// [`Config::load`] for those who look at the daemon's configuration and are not given its credentials.
+    pub fn look(file: Option<&Path>) -> Result<Loaded, ConfigError> {
+        Config::load_in(file, &Surroundings { credentials_needed: false, ..Surroundings::of_process() })
     }
 
     /// [`Config::load`] with the surroundings given.

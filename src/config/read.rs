@@ -10,7 +10,7 @@ use super::surroundings::Surroundings;
 use super::values::{self, IceUrl};
 use super::{
     Answer, Calls, Camera, CameraSource, Config, Control, Device, Ice, IcePolicy, MicrophoneSource, Server, Signaling,
-    SpeakerSink, State, Tls, Token,
+    SpeakerSink, State, Tls,
 };
 use crate::protocol::IceServer;
 
@@ -20,14 +20,15 @@ pub(super) fn config(
     problems: Vec<Problem>,
     surroundings: &Surroundings,
 ) -> Result<Config, ConfigError> {
-    let mut reader = Reader { layers, problems };
-    let config = reader.config(surroundings);
+    let mut reader = Reader { layers, surroundings, problems };
+    let config = reader.config();
     ConfigError::check(reader.problems)?;
     Ok(config)
 }
 
 struct Reader<'a> {
     layers: &'a Layers,
+    surroundings: &'a Surroundings,
     problems: Vec<Problem>,
 }
 
@@ -35,7 +36,8 @@ struct Reader<'a> {
 type Refusal = Option<String>;
 
 impl Reader<'_> {
-    fn config(&mut self, surroundings: &Surroundings) -> Config {
+    fn config(&mut self) -> Config {
+        let surroundings = self.surroundings;
         let id = self.text("device.id", values::id).unwrap_or_else(|| surroundings.device_id());
         let name = self.text("device.name", values::name).unwrap_or_else(|| id.to_string());
         Config {
@@ -59,10 +61,8 @@ impl Reader<'_> {
     }
 
     fn signaling(&mut self) -> Signaling {
-        let token = self.get("signaling.token_file", |node| {
-            let file = node.origin.resolve(Path::new(node.value.as_text().filter(|t| !t.is_empty()).ok_or(None)?));
-            Ok(Token { secret: values::secret(&file)?, file })
-        });
+        let surroundings = self.surroundings;
+        let token = self.get("signaling.token_file", |node| values::secret(node, surroundings));
         Signaling {
             url: self.text("signaling.url", values::signaling_url),
             token,
@@ -207,9 +207,9 @@ impl Reader<'_> {
         let username = find("username").and_then(|node| self.parse("ice.servers.username", node, some_text));
         let credential = find("credential").and_then(|node| self.parse("ice.servers.credential", node, some_text));
         let file = find("credential_file").and_then(|node| {
-            self.parse("ice.servers.credential_file", node, |node| {
-                Ok(values::secret(&node.origin.resolve(Path::new(&some_text(node)?)))?)
-            })
+            let surroundings = self.surroundings;
+            let secret = self.parse("ice.servers.credential_file", node, |node| values::secret(node, surroundings));
+            secret.map(|token| token.secret)
         });
         let mut fail = |origin: &Origin, message: &str| {
             self.problems.push(Problem { origin: origin.clone(), message: message.to_owned() });

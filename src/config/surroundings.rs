@@ -13,6 +13,9 @@ pub struct Surroundings {
     pub host_name: String,
     /// Root keeps its state in /var/lib and its socket in /run.
     pub root: bool,
+    /// Whether systemd's credentials are needed: only the service itself is given them, and others want to look at its
+    /// configuration too.
+    pub credentials_needed: bool,
 }
 
 impl Surroundings {
@@ -22,12 +25,13 @@ impl Surroundings {
             host_name: gethostname::gethostname().to_string_lossy().into_owned(),
             // /proc/self belongs to the effective user.
             root: std::fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0),
+            credentials_needed: true,
         }
     }
 
     /// No environment, root, a host named "callbox".
     pub fn bare() -> Surroundings {
-        Surroundings { variables: Vec::new(), host_name: "callbox".to_owned(), root: true }
+        Surroundings { variables: Vec::new(), host_name: "callbox".to_owned(), root: true, credentials_needed: true }
     }
 
     /// The device ID a host name gives: its first label, reduced to a-z, 0-9 and '-'.
@@ -64,6 +68,11 @@ impl Surroundings {
         dir.join("callbox.sock")
     }
 
+    /// Where systemd put the credentials of the unit, systemd.exec(5).
+    pub(super) fn credentials(&self) -> Option<PathBuf> {
+        self.directory("CREDENTIALS_DIRECTORY")
+    }
+
     /// An absolute directory from a variable; systemd lists several with colons, the first is the unit's own.
     fn directory(&self, variable: &str) -> Option<PathBuf> {
         let (_, value) = self.variables.iter().find(|(name, _)| name == variable)?;
@@ -78,7 +87,7 @@ mod tests {
 
     fn user(variables: &[(&str, &str)]) -> Surroundings {
         let variables = variables.iter().map(|(name, value)| (name.into(), value.into())).collect();
-        Surroundings { variables, host_name: "x".into(), root: false }
+        Surroundings { variables, host_name: "x".into(), root: false, ..Surroundings::bare() }
     }
 
     #[test]

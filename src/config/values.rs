@@ -4,9 +4,13 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use super::Token;
 use super::layers::{Node, Value};
+use super::surroundings::Surroundings;
 use crate::protocol::{self, UserId};
 
+/// In place of a path: a credential of the systemd unit.
+const CREDENTIAL: &str = "credential:";
 /// Longest secret in bytes; longer files are not what was meant.
 const MAX_SECRET_BYTES: u64 = 4096;
 
@@ -83,8 +87,34 @@ pub(super) fn ice_url(text: &str) -> Option<IceUrl> {
     }
 }
 
-/// The trimmed contents of a file that holds one secret.
-pub(super) fn secret(path: &Path) -> Result<String, String> {
+/// The trimmed contents of a file that holds one secret, or of a credential that systemd keeps for the unit.
+pub(super) fn secret(node: &Node, surroundings: &Surroundings) -> Result<Token, Option<String>> {
+    let text = node.value.as_text().filter(|text| !text.is_empty()).ok_or(None)?;
+    let Some(name) = text.strip_prefix(CREDENTIAL) else {
+        let file = node.origin.resolve(Path::new(text));
+        return Ok(Token { secret: secret_in(&file)?, file });
+    };
+    if name.is_empty()
+        || name.len() > 255
+        || name.starts_with('.')
+        || !name.bytes().all(|b| b.is_ascii_graphic() && b != b'/')
+    {
+        return Err(None);
+    }
+    let secret = match surroundings.credentials() {
+        Some(dir) if dir.join(name).exists() => secret_in(&dir.join(name))?,
+        _ if !surroundings.credentials_needed => String::new(),
+        Some(_) => {
+            return Err(Some(format!(
+                "systemd has no such credential: put it into /etc/credstore/{name}, and LoadCredential={name} into the unit"
+            )));
+        }
+        None => return Err(Some("only a systemd unit with LoadCredential= is given credentials".to_owned())),
+    };
+    Ok(Token { secret, file: text.into() })
+}
+
+fn secret_in(path: &Path) -> Result<String, String> {
     let fail = |why: &dyn std::fmt::Display| format!("{} cannot be read: {why}", path.display());
     let metadata = std::fs::metadata(path).map_err(|e| fail(&e))?;
     if !metadata.is_file() {
