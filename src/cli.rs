@@ -117,6 +117,13 @@ Examples:
         #[command(flatten)]
         config: ConfigFile,
     },
+    /// Block the running daemon's main loop, if CALLBOX_DEBUG_HOOKS=1 is in its environment
+    #[cfg(feature = "device")]
+    #[command(hide = true)]
+    DebugBlock {
+        #[command(flatten)]
+        config: ConfigFile,
+    },
     /// Check the configuration and print it with the origin of each value
     #[command(after_help = "\
 Reads the file and the environment as `callbox run` would, and prints every setting with its effective value: \

@@ -29,6 +29,11 @@ pub fn hang_up(file: Option<&Path>) -> Result<(), Failure> {
     request(file, &Command::Hangup).map(drop)
 }
 
+/// `callbox debug-block`.
+pub fn block(file: Option<&Path>) -> Result<(), Failure> {
+    request(file, &Command::Block).map(drop)
+}
+
 /// `callbox status`.
 pub fn status(file: Option<&Path>, as_json: bool) -> Result<(), Failure> {
     let status = request(file, &Command::Status)?;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::Context;
 use callbox::config::{Config, Loaded};
 #[cfg(feature = "device")]
-use callbox::device;
+use callbox::device::Device;
 #[cfg(feature = "server")]
 use callbox::server::{Server, ServerSettings};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -14,24 +14,33 @@ use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::outcome::{Failure, print};
-use crate::{logging, systemd};
+use crate::systemd::Subject;
+use crate::{logging, reload, systemd};
 
 /// How long the ending process waits for what cannot be interrupted: devices that close, names that are looked up.
 const REST: Duration = Duration::from_secs(3);
+
+/// Set to 1, it makes `callbox debug-block` work.
+#[cfg(feature = "device")]
+const DEBUG_HOOKS: &str = "CALLBOX_DEBUG_HOOKS";
 
 /// `callbox run`.
 #[cfg(feature = "device")]
 pub fn run(file: Option<&Path>) -> Result<(), Failure> {
     let config = start(file)?;
-    let ready = |ready: &device::Ready| {
+    to_its_end(async {
+        let (stop, reload) = (stop_signal()?, reload::signal()?);
+        let hooks = std::env::var_os(DEBUG_HOOKS).is_some_and(|value| value == "1");
+        let device = Device::start(&config, hooks).await.map_err(anyhow::Error::new)?;
+        let ready = device.ready();
         let mut text = format!("{} is ready.\n", ready.name);
         if ready.pages.is_empty() {
             text.push_str(&format!("It waits for calls at {}\n", ready.signaling));
         }
         tell(text, &ready.pages, &ready.trust_pages, ready.fingerprint.as_deref());
-    };
-    to_its_end(async {
-        device::run(config, ready, stop_signal()?).await.map_err(|error| Failure::Failed(error.into()))
+        attend(Subject::Device(device.handle()), file, config, reload);
+        device.run(stop).await;
+        Ok(())
     })
 }
 
@@ -40,14 +49,23 @@ pub fn run(file: Option<&Path>) -> Result<(), Failure> {
 pub fn serve(file: Option<&Path>) -> Result<(), Failure> {
     let config = start(file)?;
     to_its_end(async {
-        let stop = stop_signal()?;
+        let (stop, reload) = (stop_signal()?, reload::signal()?);
         let server = Server::start(ServerSettings::from(&config)).await.map_err(anyhow::Error::new)?;
         let text = "The signaling server is ready.\n".to_owned();
         tell(text, &server.page_urls(), &server.trust_urls(), server.ca_fingerprint().as_deref());
+        attend(Subject::Server(server.handle()), file, config, reload);
         stop.await;
         server.shutdown().await;
         Ok(())
     })
+}
+
+/// Speaks for the daemon with the service manager as long as it runs.
+fn attend(subject: Subject, file: Option<&Path>, config: Config, reload: Signal) {
+    systemd::ready();
+    tokio::spawn(systemd::report(subject.status()));
+    tokio::spawn(systemd::feed_watchdog(subject.checkup()));
+    tokio::spawn(reload::on(reload, file.map(Path::to_owned), config, subject));
 }
 
 /// Reads the configuration, then logs as it says.
@@ -65,7 +83,7 @@ fn start(file: Option<&Path>) -> Result<Config, Failure> {
     Ok(config)
 }
 
-/// Says that it is up, and what a person needs to call: where the page is, and how browsers come to trust it.
+/// Says what a person needs to call: where the page is, and how browsers come to trust it.
 fn tell(mut text: String, pages: &[String], trust: &[String], fingerprint: Option<&str>) {
     let mut list = |title: &str, lines: &[String]| {
         if !lines.is_empty() {
@@ -80,7 +98,6 @@ fn tell(mut text: String, pages: &[String], trust: &[String], fingerprint: Optio
     if let Err(error) = print(text.as_bytes()) {
         log::warn!(error:? = error; "nobody reads the addresses");
     }
-    systemd::ready();
 }
 
 /// Every call and every client holds some. The usual limit of 1024 is there for the sake of select(2), and nothing here

@@ -1,7 +1,7 @@
 //! Where log records go: to the journal with their fields when systemd started the process, else to the terminal.
 
 use std::io::Write;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError, RwLock, RwLockReadGuard};
 use std::time::{Duration, Instant};
 
 use env_logger::fmt::Formatter;
@@ -15,18 +15,32 @@ const QUIET: &[&str] = callbox::net::peer::QUIET_TARGETS;
 #[cfg(not(feature = "device"))]
 const QUIET: &[&str] = &[];
 
+/// What every record carries that says nothing else. There is one site so far.
+const SITE: (&str, &str) = ("CALLBOX_SITE", "home");
+
+static LOGGER: OnceLock<Sparing<Output>> = OnceLock::new();
+
 /// Starts logging. `RUST_LOG` (`rust_log`) wins over the configured level.
 pub fn start(level: LevelFilter, rust_log: Option<&str>) {
-    let terminal = builder(level, rust_log).format(write_line).build();
-    let most = terminal.filter();
     let journal = if connected_to_journal() { JournalLog::new().ok() } else { None };
-    let logger: Box<dyn Log> = match journal {
-        Some(journal) => Box::new(Journal { filter: terminal, journal }),
-        None => Box::new(terminal),
-    };
-    if log::set_boxed_logger(Box::new(Sparing { logger, told: Mutex::default() })).is_ok() {
-        log::set_max_level(most);
+    let output = Output { filter: RwLock::new(filter(level, rust_log)), journal };
+    let logger = LOGGER.get_or_init(|| Sparing { logger: output, told: Mutex::default() });
+    if log::set_logger(logger).is_ok() {
+        log::set_max_level(logger.logger.filter().filter());
     }
+}
+
+/// Another level from now on, unless `RUST_LOG` says one.
+pub fn set_level(level: LevelFilter) {
+    if let Some(logger) = LOGGER.get() {
+        let filter = filter(level, std::env::var("RUST_LOG").ok().as_deref());
+        log::set_max_level(filter.filter());
+        *logger.logger.filter.write().unwrap_or_else(PoisonError::into_inner) = filter;
+    }
+}
+
+fn filter(level: LevelFilter, rust_log: Option<&str>) -> env_logger::Logger {
+    builder(level, rust_log).format(write_line).build()
 }
 
 fn builder(level: LevelFilter, rust_log: Option<&str>) -> env_logger::Builder {
@@ -73,34 +87,58 @@ impl<L: Log> Log for Sparing<L> {
     }
 }
 
-/// The journal, behind the same filter as the terminal.
-struct Journal {
-    filter: env_logger::Logger,
-    journal: JournalLog,
+/// The terminal's logger, which in front of the journal is its filter.
+struct Output {
+    filter: RwLock<env_logger::Logger>,
+    journal: Option<JournalLog>,
 }
 
-impl Log for Journal {
+impl Output {
+    fn filter(&self) -> RwLockReadGuard<'_, env_logger::Logger> {
+        self.filter.read().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Log for Output {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        self.filter.enabled(metadata)
+        self.filter().enabled(metadata)
     }
 
     fn log(&self, record: &Record<'_>) {
-        if !self.filter.matches(record) {
+        let filter = self.filter();
+        let Some(journal) = &self.journal else { return filter.log(record) };
+        if !filter.matches(record) {
             return;
         }
         // journalctl shows the message alone, so the fields are told there too.
         let mut message = record.args().to_string();
         let mut fields = Fields(|key: &str, value: &str| message.push_str(&format!(" {key}={value}")));
         let _ = record.key_values().visit(&mut fields);
+        let fields = journal_fields(record);
         let mut told = Record::builder();
-        told.metadata(record.metadata().clone()).key_values(record.key_values());
+        told.metadata(record.metadata().clone()).key_values(&fields);
         told.module_path(record.module_path()).file(record.file()).line(record.line());
-        self.journal.log(&told.args(format_args!("{message}")).build());
+        journal.log(&told.args(format_args!("{message}")).build());
     }
 
-    fn flush(&self) {
-        self.journal.flush();
+    fn flush(&self) {}
+}
+
+/// A record's fields as the journal has them: `call` is `CALLBOX_CALL`, and the names of others stay theirs.
+fn journal_fields(record: &Record<'_>) -> Vec<(String, String)> {
+    struct Named(Vec<(String, String)>);
+    impl<'kvs> VisitSource<'kvs> for Named {
+        fn visit_pair(&mut self, key: Key<'kvs>, value: Value<'kvs>) -> Result<(), log::kv::Error> {
+            self.0.push((format!("CALLBOX_{}", key.as_str().to_ascii_uppercase()), value.to_string()));
+            Ok(())
+        }
     }
+    let mut fields = Named(Vec::new());
+    let _ = record.key_values().visit(&mut fields);
+    if !fields.0.iter().any(|(name, _)| name == SITE.0) {
+        fields.0.push((SITE.0.to_owned(), SITE.1.to_owned()));
+    }
+    fields.0
 }
 
 /// `TIME LEVEL message key=value`, coloured on a terminal. What came from elsewhere cannot start a line of its own.
@@ -177,6 +215,44 @@ mod tests {
         assert!(time.starts_with("20") && time.ends_with('Z'), "{time}");
         assert_eq!(rest, r#"INFO  camera opened camera=/dev/video0 name="a b\n" width=640 none="""#);
         assert!(lines[1].ends_with(r"INFO  hyper: odd\nline"), "{}", lines[1]);
+    }
+
+    #[test]
+    fn the_journal_has_every_field_under_a_name_of_ours() {
+        let fields: &[(&str, Value<'_>)] = &[("call", "c 1".into()), ("peer", "anna".into()), ("code", "busy".into())];
+        let mut record = Record::builder();
+        record.key_values(&fields);
+        let named = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        let expected = [
+            named("CALLBOX_CALL", "c 1"),
+            named("CALLBOX_PEER", "anna"),
+            named("CALLBOX_CODE", "busy"),
+            named("CALLBOX_SITE", "home"),
+        ];
+        assert_eq!(journal_fields(&record.build()), expected);
+        let fields: &[(&str, Value<'_>)] = &[("site", "office".into())];
+        record.key_values(&fields);
+        assert_eq!(journal_fields(&record.build()), [named("CALLBOX_SITE", "office")]);
+    }
+
+    #[test]
+    fn the_level_can_change_while_records_come() {
+        let pipe = Pipe::default();
+        let to = |level| {
+            let target = env_logger::Target::Pipe(Box::new(pipe.clone()));
+            builder(level, None).format(write_line).target(target).build()
+        };
+        let output = Output { filter: RwLock::new(to(LevelFilter::Info)), journal: None };
+        let debug = |text: &str| {
+            let mut record = Record::builder();
+            record.level(Level::Debug).target("callbox::net");
+            output.log(&record.args(format_args!("{text}")).build());
+        };
+        debug("before");
+        *output.filter.write().unwrap() = to(LevelFilter::Debug);
+        debug("after");
+        let text = String::from_utf8(pipe.0.lock().unwrap().clone()).unwrap();
+        assert!(text.contains("after") && !text.contains("before"), "{text}");
     }
 
     #[cfg(feature = "device")]

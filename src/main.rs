@@ -16,6 +16,8 @@ mod logging;
 mod on_board;
 mod outcome;
 #[cfg(any(feature = "device", feature = "server"))]
+mod reload;
+#[cfg(any(feature = "device", feature = "server"))]
 mod systemd;
 
 use std::path::Path;
@@ -52,6 +54,8 @@ fn act(command: Command) -> Result<(), Failure> {
         Command::Answer { config } => client::answer(config.file()),
         #[cfg(feature = "device")]
         Command::Hangup { config } => client::hang_up(config.file()),
+        #[cfg(feature = "device")]
+        Command::DebugBlock { config } => client::block(config.file()),
         Command::Check { config } => check(config.file()),
         #[cfg(feature = "board")]
         Command::Board(BoardCommand::Import(places)) => on_board::import(&places.places()),

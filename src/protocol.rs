@@ -227,6 +227,12 @@ pub enum ErrorCode {
     Other,
 }
 
+impl std::fmt::Display for ErrorCode {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.serialize(f)
+    }
+}
+
 /// Every message. `user_id` is the sender: each client writes its own, Callbox's server overwrites it with the ID the
 /// connection joined under, so that it cannot be forged. `call_id` tells the calls of one pair apart; basic clients
 /// leave it out.

@@ -111,7 +111,9 @@ fn the_document_has_every_key() {
             Preset::Unset => "not set".to_owned(),
         };
         let allowed = cell(key.allowed);
-        rows.push(format!("| `{}` | {} | {allowed} | {default} | `{}` |", key.path, kind(key.kind), key.variable()));
+        let reload = if key.live { "live" } else { "restart" };
+        let (path, kind, variable) = (key.path, kind(key.kind), key.variable());
+        rows.push(format!("| `{path}` | {kind} | {allowed} | {default} | `{variable}` | {reload} |"));
     }
     for key in ICE_SERVER_KEYS {
         rows.push(format!("| `{}` | {} | {} |", key.name(), kind(key.kind), cell(key.allowed)));

@@ -11,3 +11,5 @@ mod caller;
 mod calls;
 #[path = "device/faults.rs"]
 mod faults;
+#[path = "device/running.rs"]
+mod running;

@@ -92,7 +92,7 @@ impl Settings {
 
 /// The settings in force in `dir`, as the daemon of a board without a name would read them.
 pub fn load(dir: &Path) -> Result<Loaded, crate::config::ConfigError> {
-    Config::load_in(Some(&dir.join(SETTINGS)), &Surroundings::bare())
+    Config::load_in(Some(&dir.join(SETTINGS)), &Surroundings { credentials_needed: false, ..Surroundings::bare() })
 }
 
 /// A file's text, or why there is none, in words.

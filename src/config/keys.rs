@@ -9,6 +9,8 @@ pub struct Key {
     /// Completes "must be ...".
     pub allowed: &'static str,
     pub default: Preset,
+    /// Whether a running daemon goes by a new value when it is told to reload.
+    pub live: bool,
 }
 
 /// How a value is written; in the environment text is taken as it stands, everything else is TOML.
@@ -49,7 +51,13 @@ impl Key {
 }
 
 const fn key(path: &'static str, kind: Kind, allowed: &'static str, default: Preset) -> Key {
-    Key { path, kind, allowed, default }
+    Key { path, kind, allowed, default, live: false }
+}
+
+impl Key {
+    const fn live(self) -> Key {
+        Key { live: true, ..self }
+    }
 }
 
 use Kind::{Boolean, Integer, List, Text};
@@ -88,18 +96,20 @@ pub const KEYS: &[Key] = &[
         Text,
         r#""auto", "/dev/videoN", "/dev/v4l/...", "name:NAME", "file:PATH.y4m", "synthetic" or "none""#,
         Value(r#""auto""#),
-    ),
-    key("camera.width", Integer, "an even number of pixels from 16 to 3840", Value("1280")),
-    key("camera.height", Integer, "an even number of pixels from 16 to 2160", Value("720")),
-    key("camera.fps", Integer, "a number of frames a second from 1 to 120", Value("30")),
-    key("microphone.source", Text, SOUND, Value(r#""auto""#)),
-    key("speaker.sink", Text, SOUND, Value(r#""auto""#)),
-    key("ice.servers", List, "a list of tables with urls, username, and credential or credential_file", Value("[]")),
-    key("ice.policy", Text, r#""all" or "relay""#, Value(r#""all""#)),
-    key("ice.bind", List, r#"a list of IP addresses of this machine, such as ["192.168.1.5"]"#, Value("[]")),
-    key("ice.mdns", Boolean, "true or false", Value("true")),
-    key("calls.answer", Text, r#""auto" or "ring""#, Value(r#""auto""#)),
-    key("calls.max_calls", Integer, "a number from 1 to 16", Value("8")),
+    )
+    .live(),
+    key("camera.width", Integer, "an even number of pixels from 16 to 3840", Value("1280")).live(),
+    key("camera.height", Integer, "an even number of pixels from 16 to 2160", Value("720")).live(),
+    key("camera.fps", Integer, "a number of frames a second from 1 to 120", Value("30")).live(),
+    key("microphone.source", Text, SOUND, Value(r#""auto""#)).live(),
+    key("speaker.sink", Text, SOUND, Value(r#""auto""#)).live(),
+    key("ice.servers", List, "a list of tables with urls, username, and credential or credential_file", Value("[]"))
+        .live(),
+    key("ice.policy", Text, r#""all" or "relay""#, Value(r#""all""#)).live(),
+    key("ice.bind", List, r#"a list of IP addresses of this machine, such as ["192.168.1.5"]"#, Value("[]")).live(),
+    key("ice.mdns", Boolean, "true or false", Value("true")).live(),
+    key("calls.answer", Text, r#""auto" or "ring""#, Value(r#""auto""#)).live(),
+    key("calls.max_calls", Integer, "a number from 1 to 16", Value("8")).live(),
     key(
         "control.socket",
         Text,
@@ -107,7 +117,7 @@ pub const KEYS: &[Key] = &[
         Computed("/run/callbox/callbox.sock; for ordinary users $XDG_RUNTIME_DIR/callbox.sock"),
     ),
     key("state.dir", Text, "a path", Computed("/var/lib/callbox; for ordinary users ~/.local/state/callbox")),
-    key("log.level", Text, r#""off", "error", "warn", "info", "debug" or "trace""#, Value(r#""info""#)),
+    key("log.level", Text, r#""off", "error", "warn", "info", "debug" or "trace""#, Value(r#""info""#)).live(),
 ];
 
 /// The keys of one entry of `ice.servers`.

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use crate::protocol::{IceServer, UserId};
 
+mod changes;
 mod error;
 pub mod keys;
 mod layers;

@@ -89,7 +89,7 @@ fn line(out: &mut String, text: &str, origin: &dyn std::fmt::Display) {
 }
 
 /// The value in TOML, text still without its quotes; `None` where the key is unset.
-fn value(config: &Config, path: &str) -> Option<String> {
+pub(super) fn value(config: &Config, path: &str) -> Option<String> {
     let path_text = |path: &Path| path.display().to_string();
     let tls_file = |certificate: bool| match &config.server.tls {
         Tls::Files { cert_file, key_file } => Some(path_text(if certificate { cert_file } else { key_file })),

@@ -35,9 +35,13 @@ const REPLY: Duration = Duration::from_secs(10);
 #[serde(tag = "command", rename_all = "camelCase", deny_unknown_fields)]
 pub enum Command {
     Status,
-    Call { user: UserId },
+    Call {
+        user: UserId,
+    },
     Answer,
     Hangup,
+    /// Blocks the main loop for good, to show that the watchdog finds out.
+    Block,
 }
 
 /// A command on its way to the switchboard.
@@ -183,7 +187,7 @@ async fn serve(stream: UnixStream, orders: mpsc::Sender<Order>) -> io::Result<()
 async fn carry_out(operation: Command, orders: &mpsc::Sender<Order>) -> Value {
     let patience = match operation {
         Command::Call { .. } => CALL_NEWS,
-        Command::Status | Command::Answer | Command::Hangup => REPLY,
+        Command::Status | Command::Answer | Command::Hangup | Command::Block => REPLY,
     };
     let calling = matches!(operation, Command::Call { .. });
     let (reply, answer) = oneshot::channel();
@@ -216,7 +220,7 @@ mod tests {
             while let Some(order) = orders.recv().await {
                 let reply = match order.operation {
                     Command::Call { user } => json!({ "ok": true, "user": user }),
-                    Command::Hangup => json!({ "ok": false, "error": "no" }),
+                    Command::Hangup | Command::Block => json!({ "ok": false, "error": "no" }),
                     Command::Status | Command::Answer => json!({ "ok": true }),
                 };
                 order.reply.send(reply).unwrap();

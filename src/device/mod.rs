@@ -1,6 +1,8 @@
 //! The appliance: camera, microphone and speaker, registered at a signaling server, taking and placing calls.
 
 pub mod control;
+mod handle;
+mod news;
 mod session;
 mod sources;
 mod studio;
@@ -15,14 +17,17 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use serde_json::json;
+use tokio::sync::mpsc;
 
-use self::control::{Control, ControlError};
+use self::control::{Control, ControlError, Order};
+use self::handle::Request;
+pub use self::handle::{Ailment, Checkup, Handle};
 use self::studio::Studio;
 use self::switchboard::{Settings, Switchboard};
 use crate::config::{Answer, CameraSource, Config, IcePolicy, MicrophoneSource, SpeakerSink};
 use crate::logic::call::AnswerPolicy;
 use crate::net::peer::{Equipment, PeerSettings};
-use crate::net::signaling::{Signaling, SignalingError, SignalingSettings};
+use crate::net::signaling::{Signaling, SignalingError, SignalingEvent, SignalingSettings};
 use crate::net::trust::{Trust, TrustError, client_config};
 use crate::protocol::{Kind, Message};
 #[cfg(feature = "server")]
@@ -61,64 +66,106 @@ pub struct Ready {
     pub fingerprint: Option<String>,
 }
 
-/// Runs until `shutdown` resolves. `ready` is called once the appliance can be reached.
-pub async fn run(
-    config: Config,
-    ready: impl FnOnce(&Ready),
-    shutdown: impl Future<Output = ()>,
-) -> Result<(), DeviceError> {
-    let started = Instant::now();
-    let (control, orders) = Control::listen(&config.control.socket).await?;
-    let home = Home::find(&config).await?;
-    sources::announce(&config);
+/// A running appliance.
+pub struct Device {
+    switchboard: Switchboard,
+    signals: mpsc::Receiver<SignalingEvent>,
+    orders: mpsc::Receiver<Order>,
+    requests: mpsc::Receiver<Request>,
+    handle: Handle,
+    home: Home,
+    control: Control,
+}
 
-    let settings = SignalingSettings {
-        url: home.url.clone(),
-        address: home.address,
-        token: config.signaling.token.as_ref().map(|token| token.secret.clone()),
-        tls: client_config(&home.trust)?,
-        join: Message::Join {
-            user_id: config.device.id.clone(),
-            name: Some(config.device.name.clone()),
-            kind: Kind::Device,
-        },
-    };
-    let (signaling, signals) = Signaling::start(settings)?;
-    ready(&home.ready);
+impl Device {
+    /// Returns once the appliance can be reached. `debug_hooks`: `callbox debug-block` is obeyed.
+    pub async fn start(config: &Config, debug_hooks: bool) -> Result<Device, DeviceError> {
+        let started = Instant::now();
+        let (control, orders) = Control::listen(&config.control.socket).await?;
+        let home = Home::find(config).await?;
+        sources::announce(config);
 
-    let about = json!({
-        "id": config.device.id,
-        "name": config.device.name,
-        "version": env!("CARGO_PKG_VERSION"),
-        "signaling": { "url": home.url },
-        "pages": home.ready.pages,
-    });
-    let settings = Settings {
-        me: config.device.id.clone(),
-        policy: match config.calls.answer {
-            Answer::Auto => AnswerPolicy::Auto,
-            Answer::Ring => AnswerPolicy::Ring,
-        },
-        max_calls: config.calls.max_calls as usize,
-        peer: PeerSettings {
-            servers: config.ice.servers.clone(),
-            relay_only: config.ice.policy == IcePolicy::Relay,
-            bind: config.ice.bind.clone(),
-            loopback: config.is_local(),
-            mdns: config.ice.mdns,
-            equipment: Equipment {
-                camera: config.camera.source != CameraSource::None,
-                microphone: config.microphone != MicrophoneSource::None,
-                speaker: config.speaker != SpeakerSink::None,
+        let settings = SignalingSettings {
+            url: home.url.clone(),
+            address: home.address,
+            token: config.signaling.token.as_ref().map(|token| token.secret.clone()),
+            tls: client_config(&home.trust)?,
+            join: Message::Join {
+                user_id: config.device.id.clone(),
+                name: Some(config.device.name.clone()),
+                kind: Kind::Device,
             },
-        },
-        about,
-    };
-    let studio = Studio::new(sources::devices(&config));
-    Switchboard::new(settings, signaling, studio, started).run(signals, orders, shutdown).await;
-    home.close().await;
-    drop(control);
-    Ok(())
+        };
+        let (signaling, signals) = Signaling::start(settings)?;
+        let about = json!({
+            "id": config.device.id,
+            "name": config.device.name,
+            "version": env!("CARGO_PKG_VERSION"),
+            "signaling": { "url": home.url },
+            "pages": home.ready.pages,
+        });
+        let settings = Settings { me: config.device.id.clone(), url: home.url.clone(), about, debug_hooks };
+        let studio = Studio::new(sources::devices(config));
+        let questions = signaling.questions();
+        let switchboard = Switchboard::new(settings, Terms::from(config), signaling, studio.clone(), started);
+        let (switch, requests) = mpsc::channel(handle::REQUESTS);
+        let handle = Handle {
+            switchboard: switch,
+            signaling: questions,
+            studio,
+            status: switchboard.watch_status(),
+            #[cfg(feature = "server")]
+            server: home.server.as_ref().map(Server::handle),
+        };
+        Ok(Device { switchboard, signals, orders, requests, handle, home, control })
+    }
+
+    pub fn ready(&self) -> &Ready {
+        &self.home.ready
+    }
+
+    pub fn handle(&self) -> Handle {
+        self.handle.clone()
+    }
+
+    /// Takes and places calls until `shutdown` resolves.
+    pub async fn run(self, shutdown: impl Future<Output = ()>) {
+        let Device { switchboard, signals, orders, requests, home, control, handle } = self;
+        switchboard.run(signals, orders, requests, shutdown).await;
+        home.close().await;
+        drop((control, handle));
+    }
+}
+
+/// What of the configuration counts for the calls to come, and may change while the appliance runs.
+pub(crate) struct Terms {
+    policy: AnswerPolicy,
+    max_calls: usize,
+    peer: PeerSettings,
+}
+
+impl From<&Config> for Terms {
+    fn from(config: &Config) -> Terms {
+        Terms {
+            policy: match config.calls.answer {
+                Answer::Auto => AnswerPolicy::Auto,
+                Answer::Ring => AnswerPolicy::Ring,
+            },
+            max_calls: config.calls.max_calls as usize,
+            peer: PeerSettings {
+                servers: config.ice.servers.clone(),
+                relay_only: config.ice.policy == IcePolicy::Relay,
+                bind: config.ice.bind.clone(),
+                loopback: config.is_local(),
+                mdns: config.ice.mdns,
+                equipment: Equipment {
+                    camera: config.camera.source != CameraSource::None,
+                    microphone: config.microphone != MicrophoneSource::None,
+                    speaker: config.speaker != SpeakerSink::None,
+                },
+            },
+        }
+    }
 }
 
 /// The signaling server that the device belongs to: another machine's, or its own.

@@ -57,6 +57,7 @@ pub struct Session {
 impl Session {
     pub fn start(
         key: CallKey,
+        call: String,
         role: Role,
         settings: PeerSettings,
         studio: Arc<Studio>,
@@ -66,7 +67,7 @@ impl Session {
         let run = run(key, role, settings, studio, orders, reports.clone());
         let task = tokio::spawn(async move {
             let end = AssertUnwindSafe(run).catch_unwind().await.unwrap_or_else(|_| {
-                log::error!("a call ended in an internal error");
+                log::error!(call; "a call ended in an internal error");
                 Some(("internal error".to_owned(), None))
             });
             if let Some((detail, blame)) = end {

@@ -49,7 +49,7 @@ pub fn devices(config: &Config) -> Devices {
     }
 }
 
-fn camera(config: &CameraConfig) -> Option<Maker<OpenCamera>> {
+pub fn camera(config: &CameraConfig) -> Option<Maker<OpenCamera>> {
     let wanted = Wanted { width: config.width, height: config.height, fps: config.fps };
     Some(match config.source.clone() {
         CameraSource::Auto => {
@@ -68,7 +68,7 @@ fn camera(config: &CameraConfig) -> Option<Maker<OpenCamera>> {
     })
 }
 
-fn microphone(source: &MicrophoneSource) -> Option<Maker<OpenMicrophone>> {
+pub fn microphone(source: &MicrophoneSource) -> Option<Maker<OpenMicrophone>> {
     Some(match source.clone() {
         MicrophoneSource::Auto => {
             let auto = Auto::new(audio::alsa::first_capture);
@@ -85,7 +85,7 @@ fn microphone(source: &MicrophoneSource) -> Option<Maker<OpenMicrophone>> {
     })
 }
 
-fn speaker(sink: &SpeakerSink) -> Option<Maker<OpenSpeaker>> {
+pub fn speaker(sink: &SpeakerSink) -> Option<Maker<OpenSpeaker>> {
     Some(match sink.clone() {
         SpeakerSink::Auto => {
             let auto = Auto::new(audio::alsa::first_playback);

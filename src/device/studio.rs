@@ -8,10 +8,12 @@ use serde::Serialize;
 use tokio::sync::{broadcast, watch};
 
 use crate::logic::fanout::{Cursor, Fanout, Next};
+use crate::logic::health::Progress;
 use crate::logic::level::Level;
 use crate::logic::unit::{AccessUnit, VoicePacket};
 use crate::media::audio::{OpenMicrophone, OpenSpeaker};
 use crate::media::camera::OpenCamera;
+use crate::media::pulse::Pulse;
 use crate::media::video::{VideoSource, VideoStats};
 use crate::media::voice::{CallerVoice, VoiceSink, VoiceSinkStats, VoiceSource, VoiceSourceStats};
 
@@ -29,10 +31,12 @@ pub struct Devices {
 }
 
 pub struct Studio {
-    devices: Devices,
+    devices: Mutex<Devices>,
     /// Held over switching on and off, so that a device is closed before it is opened again.
     switch: tokio::sync::Mutex<()>,
     floor: Mutex<Floor>,
+    /// Of whoever closes devices, which waits for their threads.
+    closing: Pulse,
     pictures: Arc<Pictures>,
     voice: broadcast::Sender<VoicePacket>,
 }
@@ -73,12 +77,18 @@ pub struct StudioStats {
 impl Studio {
     pub fn new(devices: Devices) -> Arc<Studio> {
         Arc::new(Studio {
-            devices,
+            devices: Mutex::new(devices),
+            closing: Pulse::resting(),
             switch: Default::default(),
             floor: Default::default(),
             pictures: Arc::new(Pictures { fanout: Mutex::new(Fanout::new()), count: watch::Sender::new(0) }),
             voice: broadcast::Sender::new(VOICE_BACKLOG),
         })
+    }
+
+    /// Each device counts from the next time it is switched on.
+    pub fn change_devices(&self, change: impl FnOnce(&mut Devices)) {
+        change(&mut self.devices());
     }
 
     /// Joins the calls that share the devices, switching them on where this is the first.
@@ -89,15 +99,16 @@ impl Studio {
             floor.next_guest += 1;
             let id = floor.next_guest;
             floor.guests.insert(id, viewing);
+            let devices = self.devices();
             if floor.microphone.is_none() {
-                floor.microphone = self.devices.microphone.as_ref().map(|open| {
+                floor.microphone = devices.microphone.as_ref().map(|open| {
                     let voice = self.voice.clone();
                     // Nobody listening is no error.
                     VoiceSource::start(open(), Box::new(move |packet| drop(voice.send(packet))))
                 });
             }
             if floor.speaker.is_none() {
-                floor.speaker = self.devices.speaker.as_ref().map(|open| VoiceSink::start(open()));
+                floor.speaker = devices.speaker.as_ref().map(|open| VoiceSink::start(open()));
             }
             id
         };
@@ -114,6 +125,16 @@ impl Studio {
         }
     }
 
+    /// Of every thread that works for the calls.
+    pub fn progress(&self) -> Vec<(&'static str, Progress)> {
+        let floor = self.floor();
+        let mut all = vec![("closing of devices", self.closing.progress())];
+        all.extend(floor.video.iter().flat_map(|video| video.progress()));
+        all.extend(floor.microphone.iter().map(|microphone| ("microphone", microphone.progress())));
+        all.extend(floor.speaker.iter().map(|speaker| ("speaker", speaker.progress())));
+        all
+    }
+
     /// Starts the camera if anybody may watch, and holds it to what all of them can take. The `switch` is held.
     fn set_camera(&self) {
         let mut floor = self.floor();
@@ -121,7 +142,7 @@ impl Studio {
             return;
         }
         if floor.video.is_none() {
-            floor.video = self.devices.camera.as_ref().map(|open| {
+            floor.video = self.devices().camera.as_ref().map(|open| {
                 let pictures = self.pictures.clone();
                 Arc::new(VideoSource::start(open(), Box::new(move |unit| pictures.push(unit))))
             });
@@ -148,13 +169,20 @@ impl Studio {
             (video, microphone, speaker)
         };
         let stream_ends = idle.0.is_some();
+        self.closing.beat();
         if tokio::task::spawn_blocking(move || drop(idle)).await.is_err() {
             log::error!("a capture thread ended in a panic");
         }
+        self.closing.rest();
         // Not before the encoder has put in what it had under way.
         if stream_ends {
             self.pictures.clear();
         }
+    }
+
+    /// Taken after [`Studio::floor`], where both are.
+    fn devices(&self) -> MutexGuard<'_, Devices> {
+        self.devices.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn floor(&self) -> MutexGuard<'_, Floor> {

@@ -6,14 +6,17 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
+use super::Terms;
 use super::control::{Command as Operation, Order};
+use super::handle::Request;
+use super::news::{self, Refusals, Registration};
 use super::session::{Command, Role, Session};
 use super::studio::Studio;
-use crate::logic::call::{AnswerPolicy, CallKey, Calls, Event, Input, Output};
+use crate::logic::call::{CallKey, Calls, Event, Input, Output};
 use crate::net::peer::PeerSettings;
 use crate::net::sdp;
 use crate::net::signaling::{Signaling, SignalingEvent};
@@ -31,15 +34,18 @@ const FAREWELL: Duration = Duration::from_secs(4);
 
 pub struct Settings {
     pub me: UserId,
-    pub policy: AnswerPolicy,
-    pub max_calls: usize,
-    pub peer: PeerSettings,
+    /// The signaling server.
+    pub url: String,
     /// What `status` says of the device itself.
     pub about: Value,
+    /// Whether `block` is obeyed.
+    pub debug_hooks: bool,
 }
 
 pub struct Switchboard {
     settings: Settings,
+    max_calls: usize,
+    peer: PeerSettings,
     calls: Calls,
     sessions: HashMap<CallKey, Session>,
     closing: JoinSet<()>,
@@ -52,20 +58,27 @@ pub struct Switchboard {
     /// Whoever placed a call and waits to hear what becomes of it.
     callers: HashMap<CallKey, oneshot::Sender<Value>>,
     registration: Registration,
+    status: watch::Sender<String>,
+    refusals: Refusals,
     started: Instant,
 }
 
-enum Registration {
-    Connecting,
-    Registered { since: Instant },
-    Lost { error: String },
-}
-
 impl Switchboard {
-    pub fn new(settings: Settings, signaling: Signaling, studio: Arc<Studio>, started: Instant) -> Switchboard {
+    pub fn new(
+        settings: Settings,
+        terms: Terms,
+        signaling: Signaling,
+        studio: Arc<Studio>,
+        started: Instant,
+    ) -> Switchboard {
+        let registration = Registration::Connecting;
+        let Terms { policy, max_calls, peer } = terms;
         Switchboard {
-            calls: Calls::new(settings.me.clone(), settings.policy, settings.max_calls),
+            calls: Calls::new(settings.me.clone(), policy, max_calls),
+            status: watch::Sender::new(registration.describe(&settings.url, 0)),
             settings,
+            max_calls,
+            peer,
             sessions: HashMap::new(),
             closing: JoinSet::new(),
             reports: mpsc::channel(REPORTS),
@@ -74,9 +87,15 @@ impl Switchboard {
             people: HashMap::new(),
             ice_servers: Vec::new(),
             callers: HashMap::new(),
-            registration: Registration::Connecting,
+            registration,
+            refusals: Refusals::default(),
             started,
         }
+    }
+
+    /// One line on registration and calls, and its changes.
+    pub fn watch_status(&self) -> watch::Receiver<String> {
+        self.status.subscribe()
     }
 
     /// Runs until `shutdown` resolves, then hangs up everywhere and leaves signaling.
@@ -84,6 +103,7 @@ impl Switchboard {
         mut self,
         mut signals: mpsc::Receiver<SignalingEvent>,
         mut orders: mpsc::Receiver<Order>,
+        mut requests: mpsc::Receiver<Request>,
         shutdown: impl Future<Output = ()>,
     ) {
         tokio::pin!(shutdown);
@@ -93,11 +113,13 @@ impl Switchboard {
                 Some(event) = signals.recv() => self.signal(event),
                 Some(report) = self.reports.1.recv() => self.input(report),
                 Some(order) = orders.recv() => self.order(order),
+                Some(request) = requests.recv() => self.request(request),
                 () = sleep_until(timer) => self.calls.handle_timeout(Instant::now()),
                 Some(_) = self.closing.join_next() => {}
                 () = &mut shutdown => break,
             }
             self.carry_out();
+            self.tell_status();
         }
         self.input(Input::Shutdown);
         self.carry_out();
@@ -112,6 +134,28 @@ impl Switchboard {
         self.calls.handle(input, Instant::now());
     }
 
+    fn request(&mut self, request: Request) {
+        // Whoever asked may have stopped waiting.
+        match request {
+            Request::Ping(reply) => _ = reply.send(()),
+            Request::Apply(terms, done) => {
+                let Terms { policy, max_calls, peer } = *terms;
+                self.calls.set_rules(policy, max_calls);
+                (self.max_calls, self.peer) = (max_calls, peer);
+                _ = done.send(());
+            }
+        }
+    }
+
+    fn tell_status(&self) {
+        let status = self.registration.describe(&self.settings.url, self.calls.list().len());
+        self.status.send_if_modified(|told| {
+            let changed = *told != status;
+            *told = status;
+            changed
+        });
+    }
+
     fn signal(&mut self, event: SignalingEvent) {
         match event {
             SignalingEvent::Up => {
@@ -121,11 +165,11 @@ impl Switchboard {
             SignalingEvent::Message(message) => self.message(message),
             SignalingEvent::Malformed { from, error } => self.malformed(from, error),
             SignalingEvent::Down { error, retry_in } => {
-                let error = error.to_string();
+                let (error, code) = (error.to_string(), error.code());
                 // A server that stays away is reported once.
                 let told = matches!(&self.registration, Registration::Lost { error: known } if *known == error);
                 let level = if told { log::Level::Debug } else { log::Level::Warn };
-                log::log!(level, "signaling: {error}; trying again in {:.1} s", retry_in.as_secs_f64());
+                log::log!(level, code; "signaling: {error}; trying again in {:.1} s", retry_in.as_secs_f64());
                 self.registration = Registration::Lost { error };
                 self.people.clear();
             }
@@ -178,11 +222,11 @@ impl Switchboard {
                 self.input(Input::UnknownTarget { user });
             }
             Message::Error { code, message, user_id: None, .. } => {
-                log::warn!(code:? = code; "the server did not accept a message: {message}");
+                log::warn!(code:%; "the server did not accept a message: {message}");
             }
             // Anybody can send any number of these.
             Message::Error { code, message, user_id: Some(from), .. } => {
-                log::debug!(code:? = code; "{from} did not accept a message: {message}");
+                log::debug!(code:%, peer = from.as_str(); "{from} did not accept a message: {message}");
             }
             // Not for us, or without a sender to answer to.
             Message::Join { .. }
@@ -230,7 +274,7 @@ impl Switchboard {
                 if list.iter().any(|c| c.user == user) {
                     return refuse(reply, &format!("there is a call with {user} already"));
                 }
-                if list.len() >= self.settings.max_calls {
+                if list.len() >= self.max_calls {
                     return refuse(reply, "as many calls as [calls] max_calls allows are under way");
                 }
                 self.input(Input::Dial { user: user.clone(), call_id: random_call_id() });
@@ -251,6 +295,14 @@ impl Switchboard {
                 self.input(Input::HangUp);
                 drop(reply.send(json!({ "ok": true, "ended": ended })));
             }
+            Operation::Block if self.settings.debug_hooks => {
+                log::warn!("the main loop is blocked, as was asked for");
+                drop(reply.send(json!({ "ok": true })));
+                loop {
+                    std::thread::park();
+                }
+            }
+            Operation::Block => refuse(reply, "only a daemon with CALLBOX_DEBUG_HOOKS=1 in its environment does that"),
         }
     }
 
@@ -299,7 +351,12 @@ impl Switchboard {
     fn carry_out(&mut self) {
         while let Some(output) = self.calls.poll_output() {
             match output {
-                Output::Send(message) => self.signaling.send(message),
+                Output::Send(message) => {
+                    if let Message::Error { code, message, target_id: Some(to), call_id, .. } = &message {
+                        self.refusals.log(to, call_id.as_deref(), *code, message);
+                    }
+                    self.signaling.send(message);
+                }
                 Output::Answer { key, sdp } => self.open(key, Role::Answerer { offer: sdp }),
                 Output::Offer { key } => self.open(key, Role::Offerer),
                 Output::Renegotiate { key, sdp } => self.tell(key, Command::Renegotiate(sdp)),
@@ -310,7 +367,7 @@ impl Switchboard {
                         self.closing.spawn(session.close(goodbye));
                     }
                 }
-                Output::Report { key, user, event } => self.report(key, user, event),
+                Output::Report { key, call, user, event } => self.report(key, &call, &user, event),
             }
         }
     }
@@ -320,11 +377,12 @@ impl Switchboard {
             let detail = "too many calls have just ended".to_owned();
             return self.input(Input::Closed { key, detail, blame: None });
         }
-        let (mut peer, studio, reports) = (self.settings.peer.clone(), self.studio.clone(), self.reports.0.clone());
+        let (mut peer, studio, reports) = (self.peer.clone(), self.studio.clone(), self.reports.0.clone());
         if peer.servers.is_empty() {
             peer.servers = self.ice_servers.clone();
         }
-        self.sessions.insert(key, Session::start(key, role, peer, studio, reports));
+        let call = self.calls.list().into_iter().find(|call| call.key == key).map_or(String::new(), |call| call.call);
+        self.sessions.insert(key, Session::start(key, call, role, peer, studio, reports));
     }
 
     fn tell(&self, key: CallKey, command: Command) {
@@ -333,23 +391,10 @@ impl Switchboard {
         }
     }
 
-    fn report(&mut self, key: CallKey, user: UserId, event: Event) {
-        let peer = user.as_str();
-        match &event {
-            Event::Incoming => log::info!(peer; "call from {peer}"),
-            Event::Dialing => log::info!(peer; "calling {peer}"),
-            Event::RingBack => log::info!(peer; "{peer} rings"),
-            Event::Connected => log::info!(peer; "connected with {peer}"),
-            Event::Disconnected => log::warn!(peer; "connection with {peer} lost; waiting for it to come back"),
-            Event::Ended(why) => log::info!(peer; "call with {peer} ended: {why}"),
-        }
-        let news = match event {
-            Event::Incoming | Event::Dialing | Event::Disconnected => return,
-            Event::RingBack => json!({ "ok": true, "state": "ringing" }),
-            Event::Connected => json!({ "ok": true, "state": "connected" }),
-            Event::Ended(why) => json!({ "ok": false, "error": format!("call to {peer}: {why}") }),
-        };
-        if let Some(caller) = self.callers.remove(&key) {
+    fn report(&mut self, key: CallKey, call: &str, user: &UserId, event: Event) {
+        if let Some(news) = news::of_call(call, user, &event)
+            && let Some(caller) = self.callers.remove(&key)
+        {
             // Whoever asked may have stopped waiting.
             drop(caller.send(news));
         }

@@ -132,9 +132,20 @@ impl Hub {
         self.home.claims.values().map(|claim| claim.deadline).min()
     }
 
+    /// For everybody who joins from now on.
+    pub fn set_ice_servers(&mut self, servers: Vec<IceServer>) {
+        self.settings.ice_servers = servers;
+    }
+
     /// How many IDs are online.
     pub fn online(&self) -> usize {
         self.home.members.len()
+    }
+
+    /// How many of them are of that kind.
+    pub fn online_as(&self, kind: Kind) -> usize {
+        let is = |c: &&Connection| matches!(&c.state, State::Member(peer) if peer.kind == kind);
+        self.connections.values().filter(is).count()
     }
 
     fn connected(&mut self, conn: ConnId, now: Instant) {

@@ -6,6 +6,7 @@
 pub mod backoff;
 pub mod call;
 pub mod fanout;
+pub mod health;
 pub mod hub;
 pub mod jitter;
 pub mod level;

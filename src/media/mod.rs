@@ -6,6 +6,7 @@ pub mod convert;
 pub mod frame;
 pub mod h264;
 pub mod opus;
+pub mod pulse;
 mod text;
 pub mod video;
 pub mod voice;

@@ -13,6 +13,8 @@ use serde::Serialize;
 
 use super::camera::{CameraError, OpenCamera};
 use super::frame::I420;
+use super::pulse::Pulse;
+use crate::logic::health::Progress;
 use crate::logic::level::Level;
 use crate::logic::unit::AccessUnit;
 
@@ -92,6 +94,11 @@ impl VideoSource {
     pub fn stats(&self) -> VideoStats {
         self.shared.lock().stats.clone()
     }
+
+    /// Of both threads. A camera's turn takes as long as opening it, or one picture; between two tries it rests.
+    pub fn progress(&self) -> [(&'static str, Progress); 2] {
+        [("camera", self.shared.camera.progress()), ("encoder", self.shared.encoder.progress())]
+    }
 }
 
 impl Drop for VideoSource {
@@ -120,6 +127,8 @@ struct Shared {
     state: Mutex<State>,
     /// Something in the state changed that a thread may wait for.
     wake: Condvar,
+    camera: Pulse,
+    encoder: Pulse,
 }
 
 #[derive(Default)]
@@ -183,6 +192,7 @@ fn capture(shared: &Shared, open: &mut OpenCamera) {
     let mut told: Option<String> = None;
     loop {
         let opened = Instant::now();
+        shared.camera.beat();
         // Drivers' quirks make the V4L2 crate panic: that is one more way to lose the camera.
         let result = catch_unwind(AssertUnwindSafe(|| capture_until_error(shared, open)));
         let Err(error) = result.unwrap_or(Err(CameraError::Panicked)) else { return };
@@ -200,6 +210,7 @@ fn capture(shared: &Shared, open: &mut OpenCamera) {
         state.stats.fault = Some(fault);
         drop(state);
         shared.wake.notify_all();
+        shared.camera.rest();
         if !shared.pause(pause) {
             return;
         }
@@ -223,6 +234,7 @@ fn capture_until_error(shared: &Shared, open: &mut OpenCamera) -> Result<(), Cam
         if shared.lock().stopping {
             return Ok(());
         }
+        shared.camera.beat();
         let captured = camera.next_frame(&mut frame)?;
         let arrived = Instant::now();
         let mut state = shared.lock();
@@ -347,6 +359,32 @@ mod tests {
         let unit = units.iter().find(|_| source.stats().fault.is_none()).unwrap();
         assert_eq!(unit.size, (640, 480));
         assert!(source.stats().camera.unwrap().contains("synthetic"));
+    }
+
+    #[test]
+    fn a_camera_that_is_away_rests_and_one_that_hangs_works_without_end() {
+        let (away, _units) = start(Box::new(|| Err(CameraError::Missing)));
+        let until = |wanted: &dyn Fn(Progress) -> bool, source: &VideoSource| {
+            let begin = Instant::now();
+            while !wanted(source.progress()[0].1) {
+                assert!(begin.elapsed() < BOUND, "{:?}", source.progress());
+                thread::sleep(Duration::from_millis(1));
+            }
+        };
+        until(&|camera| camera == Progress::Resting, &away);
+        drop(away);
+
+        let (release, held) = channel::<()>();
+        let (hangs, _units) = start(Box::new(move || {
+            let _ = held.recv();
+            Err(CameraError::Missing)
+        }));
+        until(&|camera| camera == Progress::Working(1), &hangs);
+        assert_eq!(hangs.progress()[1].1, Progress::Resting, "the encoder has nothing to do");
+        thread::sleep(Duration::from_millis(50));
+        assert_eq!(hangs.progress()[0].1, Progress::Working(1));
+        drop(release);
+        until(&|camera| camera == Progress::Resting, &hangs);
     }
 
     /// Delivers a few pictures, then fails.

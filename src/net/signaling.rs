@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
 use tokio::net::TcpStream;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
@@ -26,6 +26,8 @@ use crate::protocol::{ErrorCode, KEEPALIVE, MAX_MESSAGE_BYTES, Message, ParseErr
 const OUTGOING: usize = 256;
 /// Messages from the server waiting for the device. When full, reading stops and TCP holds the server back.
 const INCOMING: usize = 64;
+/// Questions waiting for an answer; when full, whoever asks waits, and takes that for an answer too.
+const QUESTIONS: usize = 4;
 /// What waited longer than this for a connection is not worth sending any more.
 const STALE: Duration = Duration::from_secs(10);
 /// Connecting, TLS and the WebSocket handshake together.
@@ -86,12 +88,32 @@ pub enum SignalingError {
     Refused(String),
 }
 
+impl SignalingError {
+    /// For logs: a word that does not change.
+    pub fn code(&self) -> &'static str {
+        match self {
+            SignalingError::BadUrl(_) => "badUrl",
+            SignalingError::BadToken => "badToken",
+            SignalingError::Unreachable { .. } => "unreachable",
+            SignalingError::NoAnswer(_) => "noAnswer",
+            SignalingError::WebSocket(_) => "webSocket",
+            SignalingError::Closed(_) => "closed",
+            SignalingError::Silent(_) => "silent",
+            SignalingError::Refused(_) => "refused",
+        }
+    }
+}
+
 /// Handle of the client. Dropping it cuts the connection; [`Signaling::shutdown`] takes leave first.
 pub struct Signaling {
     outgoing: mpsc::Sender<(Instant, Message)>,
+    questions: Questions,
     dropped: Arc<AtomicU64>,
     task: JoinHandle<()>,
 }
+
+/// Each is answered by the client's task, at once whatever it is busy with, as long as it runs.
+pub type Questions = mpsc::Sender<oneshot::Sender<()>>;
 
 impl Signaling {
     /// Starts to connect. The events end when the handle is gone.
@@ -101,8 +123,19 @@ impl Signaling {
         let (outgoing, from_device) = mpsc::channel(OUTGOING);
         let (to_device, events) = mpsc::channel(INCOMING);
         let client = Client { settings, request, address, from_device, to_device };
-        let task = tokio::spawn(client.run());
-        Ok((Signaling { outgoing, dropped: Arc::default(), task }, events))
+        let (questions, asked) = mpsc::channel(QUESTIONS);
+        // Every wait of the client is bounded, so a task that still gets its turns is one that works.
+        let task = tokio::spawn(async {
+            tokio::select! {
+                () = client.run() => {}
+                () = answer(asked) => {}
+            }
+        });
+        Ok((Signaling { outgoing, questions, dropped: Arc::default(), task }, events))
+    }
+
+    pub fn questions(&self) -> Questions {
+        self.questions.clone()
     }
 
     /// Sends at once, or as soon as there is a connection again. Never blocks.
@@ -245,6 +278,15 @@ impl Client {
         socket.close(None).await.map_err(socket_error)?;
         Ok(Finished)
     }
+}
+
+/// Never ends.
+async fn answer(mut asked: mpsc::Receiver<oneshot::Sender<()>>) {
+    while let Some(reply) = asked.recv().await {
+        // Whoever asked may have stopped waiting.
+        _ = reply.send(());
+    }
+    std::future::pending().await
 }
 
 fn request(settings: &SignalingSettings) -> Result<Request, SignalingError> {

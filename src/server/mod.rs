@@ -27,6 +27,7 @@ use listen::{Entrance, Tasks};
 use switchboard::Switchboard;
 use tls::{CaInfo, Tls};
 
+pub use switchboard::ServerHandle;
 pub use tls::{Shown, TlsError};
 
 /// How long [`Server::shutdown`] waits for clients to take their leave.
@@ -103,6 +104,7 @@ pub struct Server {
     scheme: &'static str,
     ca: Option<CaInfo>,
     shown: Option<Shown>,
+    handle: ServerHandle,
     /// Dropped or changed: everything ends.
     stop: watch::Sender<()>,
     /// Closed once every task of this server is over.
@@ -127,6 +129,7 @@ impl Server {
         let (over, tasks_over) = mpsc::channel(1);
         let tasks = Tasks::new(stopped, over);
         let switchboard = Switchboard::start(&settings, &tasks);
+        let handle = switchboard.handle();
         let hosts = if tls.is_some() { Hosts::Proved } else { Hosts::known(&settings.names) };
         let site = page::router(socket::Doors { switchboard, tasks: tasks.clone(), hosts: Arc::new(hosts) });
         let entrance = match &tls {
@@ -151,11 +154,15 @@ impl Server {
             });
         }
         log::info!(address:%, scheme; "signaling server listens");
-        Ok(Server { address, http_address, scheme, ca, shown, stop, tasks_over })
+        Ok(Server { address, http_address, scheme, ca, shown, handle, stop, tasks_over })
     }
 
     pub fn local_addr(&self) -> SocketAddr {
         self.address
+    }
+
+    pub fn handle(&self) -> ServerHandle {
+        self.handle.clone()
     }
 
     /// Where the landing page is.

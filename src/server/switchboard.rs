@@ -3,14 +3,15 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio::time::timeout;
 
 use super::ServerSettings;
 use super::listen::Tasks;
 use crate::logic::hub::{ConnId, Hub, HubSettings, Input, Output};
-use crate::protocol::close;
+use crate::protocol::{IceServer, Kind, close};
 
 /// Events from all connections. When it is full, connections wait, and with them their senders.
 const EVENTS: usize = 1024;
@@ -19,16 +20,56 @@ const WAITING_FRAMES: usize = 1024;
 /// Bytes that wait for one client; likewise.
 const WAITING_BYTES: usize = 256 * 1024;
 
+/// The hub's task never waits for anybody, so this is long even for a busy server.
+const ANSWER: Duration = Duration::from_secs(3);
+
 /// The way to the hub; cheap to clone.
 #[derive(Clone)]
 pub struct Switchboard {
     events: mpsc::Sender<Event>,
+    status: watch::Receiver<String>,
     next: Arc<AtomicU64>,
 }
 
 enum Event {
     Connected(ConnId, Outbox),
     Hub(Input),
+    /// Answered at once.
+    Ping(oneshot::Sender<()>),
+    IceServers(Vec<IceServer>),
+}
+
+/// What the process around the server asks of it while it runs; cheap to clone. It keeps no server alive.
+#[derive(Clone)]
+pub struct ServerHandle {
+    events: mpsc::WeakSender<Event>,
+    status: watch::Receiver<String>,
+}
+
+impl ServerHandle {
+    /// One line on who is online, and its changes.
+    pub fn status(&self) -> watch::Receiver<String> {
+        self.status.clone()
+    }
+
+    /// Whether the server works. Takes seconds where it does not.
+    pub async fn answers(&self) -> bool {
+        let (reply, answer) = oneshot::channel();
+        let exchange = async { self.tell(Event::Ping(reply)).await && answer.await.is_ok() };
+        timeout(ANSWER, exchange).await.unwrap_or(false)
+    }
+
+    /// Hands these to everybody who joins from now on.
+    pub async fn set_ice_servers(&self, servers: Vec<IceServer>) {
+        self.tell(Event::IceServers(servers)).await;
+    }
+
+    async fn tell(&self, event: Event) -> bool {
+        match self.events.upgrade() {
+            Some(events) => events.send(event).await.is_ok(),
+            None => false,
+        }
+    }
 }
 
 /// One connection's line to the hub.
@@ -65,8 +106,13 @@ impl Switchboard {
             ice_servers: settings.ice_servers.clone(),
             max_connections: settings.max_connections,
         });
-        tasks.spawn(run(hub, inbox));
-        Switchboard { events, next: Arc::default() }
+        let (tell, status) = watch::channel(describe(&hub));
+        tasks.spawn(run(hub, inbox, tell));
+        Switchboard { events, status, next: Arc::default() }
+    }
+
+    pub fn handle(&self) -> ServerHandle {
+        ServerHandle { events: self.events.downgrade(), status: self.status.clone() }
     }
 
     /// `None` when the server is ending.
@@ -130,8 +176,9 @@ impl Outbox {
     }
 }
 
-async fn run(mut hub: Hub, mut events: mpsc::Receiver<Event>) {
+async fn run(mut hub: Hub, mut events: mpsc::Receiver<Event>, status: watch::Sender<String>) {
     let mut outboxes: HashMap<ConnId, Outbox> = HashMap::new();
+    let mut online = hub.online();
     loop {
         let input = tokio::select! {
             event = events.recv() => match event {
@@ -140,6 +187,15 @@ async fn run(mut hub: Hub, mut events: mpsc::Receiver<Event>) {
                     Input::Connected(id)
                 }
                 Some(Event::Hub(input)) => input,
+                Some(Event::Ping(reply)) => {
+                    // Whoever asked may have stopped waiting.
+                    _ = reply.send(());
+                    continue;
+                }
+                Some(Event::IceServers(servers)) => {
+                    hub.set_ice_servers(servers);
+                    continue;
+                }
                 None => return,
             },
             () = sleep_until(hub.poll_timeout()) => Input::Timeout,
@@ -149,6 +205,24 @@ async fn run(mut hub: Hub, mut events: mpsc::Receiver<Event>) {
         }
         hub.handle(input, Instant::now());
         deliver(&mut hub, &mut outboxes);
+        let now = hub.online();
+        if now != online {
+            online = now;
+            status.send_replace(describe(&hub));
+        }
+    }
+}
+
+fn describe(hub: &Hub) -> String {
+    let people = match hub.online_as(Kind::Person) {
+        0 => "nobody".to_owned(),
+        1 => "1 person".to_owned(),
+        many => format!("{many} people"),
+    };
+    match hub.online_as(Kind::Device) {
+        0 => format!("{people} online"),
+        1 => format!("{people} and 1 device online"),
+        many => format!("{people} and {many} devices online"),
     }
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use callbox::config::Config;
 use callbox::device::control::{self, Command};
+use callbox::device::{Device, Handle};
 use callbox::net::peer::{Peer, PeerEvent, PeerSettings};
 use callbox::protocol::{Description, ErrorCode, Message, Reason, UserId, parse};
 use callbox::server::{Server, ServerSettings};
@@ -29,6 +30,8 @@ pub async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
 /// A device called "door".
 pub struct Door {
     folder: TempDir,
+    pub config: Config,
+    pub handle: Handle,
     stop: Option<oneshot::Sender<()>>,
     task: JoinHandle<()>,
 }
@@ -52,13 +55,10 @@ impl Door {
         );
         let config = Config::from_toml(&text).unwrap();
         let (stop, stopped) = oneshot::channel::<()>();
-        let (ready, is_ready) = oneshot::channel();
-        let task = tokio::spawn(async move {
-            let ready = |_: &callbox::device::Ready| ready.send(()).unwrap();
-            callbox::device::run(config, ready, async { drop(stopped.await) }).await.unwrap();
-        });
-        soon("the device's start", is_ready).await.unwrap();
-        let door = Door { folder, stop: Some(stop), task };
+        let device = soon("the device's start", Device::start(&config, false)).await.unwrap();
+        let handle = device.handle();
+        let task = tokio::spawn(device.run(async { drop(stopped.await) }));
+        let door = Door { folder, config, handle, stop: Some(stop), task };
         door.until("registered", |s| s["signaling"]["registration"]["state"] == "registered").await;
         door
     }

@@ -4,7 +4,8 @@ use std::collections::{HashMap, VecDeque};
 use std::time::Instant;
 
 use super::{
-    AnswerPolicy, CallInfo, CallKey, Direction, EARLY_CANDIDATES_TIMEOUT, Event, Input, Output, RECOVERY_TIMEOUT,
+    AnswerPolicy, CallInfo, CallKey, Direction, EARLY_CANDIDATES_TIMEOUT, EndCode, Event, Input, Output,
+    RECOVERY_TIMEOUT,
 };
 use crate::protocol::{
     CONNECT_TIMEOUT, Candidate, Description, ErrorCode, MAX_CANDIDATES, Message, RING_TIMEOUT, Reason, UserId,
@@ -23,6 +24,13 @@ struct Call {
     since: Instant,
     candidates: usize,
     state: State,
+}
+
+impl Call {
+    /// Basic clients send no call ID.
+    fn name(&self) -> String {
+        self.call_id.clone().unwrap_or_else(|| self.key.to_string())
+    }
 }
 
 #[derive(Debug)]
@@ -101,6 +109,11 @@ impl Calls {
         }
     }
 
+    /// For calls to come; those under way go on.
+    pub fn set_rules(&mut self, policy: AnswerPolicy, max_calls: usize) {
+        (self.policy, self.max_calls) = (policy, max_calls);
+    }
+
     pub fn poll_output(&mut self) -> Option<Output> {
         self.outputs.pop_front()
     }
@@ -115,6 +128,7 @@ impl Calls {
     pub fn list(&self) -> Vec<CallInfo> {
         let info = |(user, c): (&UserId, &Call)| CallInfo {
             key: c.key,
+            call: c.name(),
             user: user.clone(),
             direction: c.direction,
             state: c.state.name(),
@@ -138,7 +152,7 @@ impl Calls {
                 State::Recovering { .. } => (Reason::Failed, "the media connection did not come back"),
                 State::Connected => continue,
             };
-            self.end(&user, Some(reason), detail);
+            self.end(&user, Some(reason), reason, detail);
         }
     }
 
@@ -154,20 +168,19 @@ impl Calls {
                 if let Some(call) = self.matching(&from, &call_id)
                     && let State::Dialing { .. } = call.state
                 {
-                    let key = call.key;
-                    self.report(key, &from, Event::RingBack);
+                    self.report(&from, Event::RingBack);
                 }
             }
             Input::Leave { from, call_id, reason, to_us } => {
                 let settled = |c: &Call| matches!(c.state, State::Connected | State::Recovering { .. });
                 if self.matching(&from, &call_id).is_some_and(|call| to_us || !settled(call)) {
-                    self.end(&from, None, left(reason));
+                    self.end(&from, None, reason.unwrap_or(Reason::Hangup), left(reason));
                 }
             }
             Input::UnknownTarget { user } => {
                 let pending = |c: &Call| matches!(c.state, State::Dialing { .. } | State::Connecting { .. });
                 if self.calls.get(&user).is_some_and(pending) {
-                    self.end(&user, None, "nobody of that name is online");
+                    self.end(&user, None, ErrorCode::UnknownTarget, "nobody of that name is online");
                 }
             }
             Input::Dial { user, call_id } => self.dial(user, call_id, now),
@@ -210,7 +223,7 @@ impl Calls {
             Input::Connected { key } => {
                 if let Some((user, call)) = self.by_key(key) {
                     call.state = State::Connected;
-                    self.report(key, &user, Event::Connected);
+                    self.report(&user, Event::Connected);
                 }
             }
             Input::Disconnected { key } => {
@@ -218,12 +231,12 @@ impl Calls {
                     && let State::Connected = call.state
                 {
                     call.state = State::Recovering { until: now + RECOVERY_TIMEOUT };
-                    self.report(key, &user, Event::Disconnected);
+                    self.report(&user, Event::Disconnected);
                 }
             }
             Input::Goodbye { key } => {
                 if let Some((user, _)) = self.by_key(key) {
-                    self.end(&user, None, "the other side hung up");
+                    self.end(&user, None, Reason::Hangup, "the other side hung up");
                 }
             }
             Input::Refused { key, code, detail } => {
@@ -240,7 +253,8 @@ impl Calls {
                         let kind = if call.direction == Direction::Incoming { "offer" } else { "answer" };
                         self.refuse(user.clone(), call_id, code, detail.clone(), kind);
                     }
-                    self.end(&user, Some(Reason::Failed), &detail);
+                    let code = blame.map_or(Reason::Failed.into(), EndCode::from);
+                    self.end(&user, Some(Reason::Failed), code, &detail);
                 }
             }
         }
@@ -263,7 +277,7 @@ impl Calls {
                     if from_device && self.me < from {
                         return;
                     }
-                    self.end(&from, None, "the other side called at the same moment");
+                    self.end(&from, None, Reason::Replaced, "the other side called at the same moment");
                 }
                 State::Ringing { sdp: rung, .. } if same_id && call.session == session => {
                     *rung = sdp;
@@ -281,7 +295,7 @@ impl Calls {
                 State::Ringing { .. } | State::Connecting { .. } | State::Connected | State::Recovering { .. } => {
                     // Without two different call IDs the other side would take the `leave` for its new call.
                     let tell = call.call_id.is_some() && call_id.is_some() && call.call_id != call_id;
-                    self.end(&from, tell.then_some(Reason::Replaced), "replaced by a newer call");
+                    self.end(&from, tell.then_some(Reason::Replaced), Reason::Replaced, "replaced by a newer call");
                 }
             }
         }
@@ -292,7 +306,7 @@ impl Calls {
         let key = self.fresh_key();
         let early = self.early.remove(&from).filter(|e| agree(&e.call_id, &call_id));
         let candidates = early.map(|e| e.candidates).unwrap_or_default();
-        let mut call = Call {
+        let call = Call {
             key,
             call_id: call_id.clone(),
             direction: Direction::Incoming,
@@ -301,18 +315,20 @@ impl Calls {
             candidates: candidates.len(),
             state: State::Connecting { until: now + CONNECT_TIMEOUT },
         };
-        self.report(key, &from, Event::Incoming);
+        self.calls.insert(from.clone(), call);
+        self.report(&from, Event::Incoming);
         match self.policy {
             AnswerPolicy::Auto => {
                 self.outputs.push_back(Output::Answer { key, sdp });
                 self.pass_on(key, candidates);
             }
             AnswerPolicy::Ring => {
-                call.state = State::Ringing { sdp, candidates, until: now + RING_TIMEOUT };
-                self.send(Message::Ringing { user_id: None, target_id: from.clone(), call_id });
+                if let Some(call) = self.calls.get_mut(&from) {
+                    call.state = State::Ringing { sdp, candidates, until: now + RING_TIMEOUT };
+                }
+                self.send(Message::Ringing { user_id: None, target_id: from, call_id });
             }
         }
-        self.calls.insert(from, call);
     }
 
     fn bad_offer(&mut self, from: UserId, call_id: Option<String>, detail: String) {
@@ -378,8 +394,8 @@ impl Calls {
             candidates: 0,
             state: State::Dialing { until: now + RING_TIMEOUT },
         };
-        self.report(key, &user, Event::Dialing);
-        self.calls.insert(user, call);
+        self.calls.insert(user.clone(), call);
+        self.report(&user, Event::Dialing);
         self.outputs.push_back(Output::Offer { key });
     }
 
@@ -403,18 +419,20 @@ impl Calls {
         users.sort_by_key(|(key, ..)| *key);
         for (_, user, reason) in users {
             let detail = if reason == Reason::Shutdown { "the program is ending" } else { "hung up here" };
-            self.end(&user, Some(reason), detail);
+            self.end(&user, Some(reason), reason, detail);
         }
     }
 
     /// Ends the call with `user`. `tell`: the reason given to the other side; `None` where it knows already.
-    fn end(&mut self, user: &UserId, tell: Option<Reason>, detail: &str) {
+    fn end(&mut self, user: &UserId, tell: Option<Reason>, code: impl Into<EndCode>, detail: &str) {
         let Some(call) = self.calls.remove(user) else { return };
+        let event = Event::Ended { code: code.into(), why: detail.to_owned() };
+        let report = Output::Report { key: call.key, call: call.name(), user: user.clone(), event };
         self.outputs.push_back(Output::Close { key: call.key, goodbye: tell.is_some() });
         if let Some(reason) = tell {
             self.send_leave(user.clone(), call.call_id, reason);
         }
-        self.report(call.key, user, Event::Ended(detail.to_owned()));
+        self.outputs.push_back(report);
     }
 
     fn refuse(&mut self, to: UserId, call_id: Option<String>, code: ErrorCode, message: String, kind: &str) {
@@ -440,8 +458,9 @@ impl Calls {
         self.outputs.push_back(Output::Send(message));
     }
 
-    fn report(&mut self, key: CallKey, user: &UserId, event: Event) {
-        self.outputs.push_back(Output::Report { key, user: user.clone(), event });
+    fn report(&mut self, user: &UserId, event: Event) {
+        let Some(call) = self.calls.get(user) else { return };
+        self.outputs.push_back(Output::Report { key: call.key, call: call.name(), user: user.clone(), event });
     }
 
     fn fresh_key(&mut self) -> CallKey {

@@ -8,6 +8,7 @@ mod machine;
 #[cfg(test)]
 mod tests;
 
+use std::fmt;
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
@@ -23,6 +24,12 @@ pub const EARLY_CANDIDATES_TIMEOUT: Duration = Duration::from_secs(10);
 /// Names one call attempt for as long as the process lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 pub struct CallKey(u64);
+
+impl fmt::Display for CallKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "call-{}", self.0)
+    }
+}
 
 /// What the device does with a call that comes in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -162,6 +169,8 @@ pub enum Output {
     /// Something the operator wants to know.
     Report {
         key: CallKey,
+        /// The call ID, or a name of our own where there is none.
+        call: String,
         user: UserId,
         event: Event,
     },
@@ -176,7 +185,38 @@ pub enum Event {
     RingBack,
     Connected,
     Disconnected,
-    Ended(String),
+    Ended {
+        code: EndCode,
+        why: String,
+    },
+}
+
+/// Why a call ended, in a word that does not change: one of the protocol's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EndCode {
+    Reason(Reason),
+    Error(ErrorCode),
+}
+
+impl From<Reason> for EndCode {
+    fn from(reason: Reason) -> EndCode {
+        EndCode::Reason(reason)
+    }
+}
+
+impl From<ErrorCode> for EndCode {
+    fn from(code: ErrorCode) -> EndCode {
+        EndCode::Error(code)
+    }
+}
+
+impl fmt::Display for EndCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            EndCode::Reason(reason) => reason.serialize(f),
+            EndCode::Error(code) => code.fmt(f),
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -192,6 +232,8 @@ pub enum Direction {
 pub struct CallInfo {
     #[serde(skip)]
     pub key: CallKey,
+    /// The call ID, or a name of our own where there is none.
+    pub call: String,
     pub user: UserId,
     pub direction: Direction,
     pub state: &'static str,

@@ -267,7 +267,11 @@ fn a_call_to_nobody_ends_with_a_word_to_the_operator() {
     let mut door = Door::new(AnswerPolicy::Auto, 4);
     door.tell(Input::Dial { user: id("nobody"), call_id: "c1".into() });
     let outputs = door.tell(Input::UnknownTarget { user: id("nobody") });
-    assert!(matches!(outputs.last(), Some(Output::Report { event: Event::Ended(why), .. }) if why.contains("online")));
+    let Some(Output::Report { call, event: Event::Ended { code, why }, .. }) = outputs.last() else {
+        panic!("{outputs:?}")
+    };
+    assert_eq!((call.as_str(), code.to_string().as_str()), ("c1", "unknownTarget"));
+    assert!(why.contains("online"), "{why}");
     let key = key_of(&door.tell(offer("anna", None, "1")));
     door.tell(Input::Connected { key });
     assert!(door.tell(Input::UnknownTarget { user: id("anna") }).is_empty(), "live media outlives signaling");

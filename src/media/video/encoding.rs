@@ -39,6 +39,7 @@ pub(super) fn run(shared: &Shared, sink: &mut dyn FnMut(AccessUnit)) {
         log::log!(level, error = fault.as_str(); "a picture could not be encoded; the encoder is set up again");
         told = fault;
         encoding.encoder = None;
+        shared.encoder.rest();
         if !shared.pause(ENCODER_PAUSE) {
             return;
         }
@@ -74,7 +75,10 @@ enum Work {
 impl Encoding {
     /// Encodes until the source is dropped.
     fn run(&mut self, shared: &Shared, sink: &mut dyn FnMut(AccessUnit)) -> Result<(), EncodeError> {
-        while let Some((work, limit)) = self.wait(shared) {
+        loop {
+            shared.encoder.rest();
+            let Some((work, limit)) = self.wait(shared) else { return Ok(()) };
+            shared.encoder.beat();
             let captured = match work {
                 Work::New(picture) => {
                     let captured = picture.captured;
@@ -92,7 +96,6 @@ impl Encoding {
             };
             self.encode(shared, limit, captured, sink)?;
         }
-        Ok(())
     }
 
     /// Waits for something to encode; `None` when the source is dropped.

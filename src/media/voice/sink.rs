@@ -9,6 +9,7 @@ use serde::Serialize;
 use super::caller::{Caller, CallerStats, CallerVoice};
 use super::lock;
 use super::supervise::{Stop, Worker};
+use crate::logic::health::Progress;
 use crate::logic::mix::Mixer;
 use crate::media::audio::{AudioError, BLOCK, OpenSpeaker};
 
@@ -19,7 +20,7 @@ pub const CALLERS_MAX: usize = 16;
 pub struct VoiceSink {
     callers: Arc<Callers>,
     stats: Arc<Mutex<Played>>,
-    _worker: Worker,
+    worker: Worker,
 }
 
 #[derive(Clone, Debug, Default, Serialize)]
@@ -40,7 +41,7 @@ impl VoiceSink {
     pub fn start(open: OpenSpeaker) -> VoiceSink {
         let (callers, stats) = <(Arc<Callers>, Arc<Mutex<Played>>)>::default();
         let mut playback = Playback { open, callers: callers.clone(), stats: stats.clone(), opened: false };
-        VoiceSink { callers, stats, _worker: Worker::start("speaker", move |stop| playback.turn(stop)) }
+        VoiceSink { callers, stats, worker: Worker::start("speaker", move |stop| playback.turn(stop)) }
     }
 
     /// Puts a caller into the mix. Beyond [`CALLERS_MAX`] the handle works, and its voice is not heard.
@@ -50,6 +51,11 @@ impl VoiceSink {
             log::warn!(callers = CALLERS_MAX; "too many callers to mix: this one is not heard");
         }
         CallerVoice::new(caller, Arc::downgrade(&self.callers))
+    }
+
+    /// Of its thread.
+    pub fn progress(&self) -> Progress {
+        self.worker.progress()
     }
 
     pub fn stats(&self) -> VoiceSinkStats {

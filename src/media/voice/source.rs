@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::lock;
 use super::supervise::{Stop, Worker};
+use crate::logic::health::Progress;
 use crate::logic::unit::VoicePacket;
 use crate::media::audio::{AudioError, BLOCK, OpenMicrophone, RATE};
 use crate::media::opus::{PACKET, VoiceEncoder};
@@ -14,7 +15,7 @@ use crate::media::opus::{PACKET, VoiceEncoder};
 /// Records and encodes as long as it lives. While the microphone is away nothing is sent, and positions move on.
 pub struct VoiceSource {
     stats: Arc<Mutex<VoiceSourceStats>>,
-    _worker: Worker,
+    worker: Worker,
 }
 
 #[derive(Clone, Debug, Default, Serialize)]
@@ -36,7 +37,12 @@ impl VoiceSource {
     pub fn start(open: OpenMicrophone, sink: Box<dyn FnMut(VoicePacket) + Send>) -> VoiceSource {
         let stats: Arc<Mutex<VoiceSourceStats>> = Arc::default();
         let mut recording = Recording { open, sink, stats: stats.clone(), clock: None };
-        VoiceSource { stats, _worker: Worker::start("microphone", move |stop| recording.turn(stop)) }
+        VoiceSource { stats, worker: Worker::start("microphone", move |stop| recording.turn(stop)) }
+    }
+
+    /// Of its thread.
+    pub fn progress(&self) -> Progress {
+        self.worker.progress()
     }
 
     pub fn stats(&self) -> VoiceSourceStats {

@@ -7,7 +7,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use crate::logic::health::Progress;
 use crate::media::audio::AudioError;
+use crate::media::pulse::Pulse;
 
 /// Wait before the device is opened again: doubled with every failure, back to the first after a turn that lasted.
 const FIRST_WAIT: Duration = Duration::from_millis(200);
@@ -15,12 +17,20 @@ const LONGEST_WAIT: Duration = Duration::from_secs(5);
 const LASTING_TURN: Duration = Duration::from_secs(5);
 
 /// Says when the thread has to end.
-#[derive(Clone)]
-pub(super) struct Stop(Arc<AtomicBool>);
+#[derive(Clone, Default)]
+pub(super) struct Stop(Arc<Shared>);
+
+#[derive(Default)]
+struct Shared {
+    stop: AtomicBool,
+    pulse: Pulse,
+}
 
 impl Stop {
+    /// Asked before every block, which is how others see that the thread moves.
     pub(super) fn requested(&self) -> bool {
-        self.0.load(Ordering::Acquire)
+        self.0.pulse.beat();
+        self.0.stop.load(Ordering::Acquire)
     }
 }
 
@@ -36,7 +46,7 @@ impl Worker {
         name: &'static str,
         turn: impl FnMut(&Stop) -> Result<(), AudioError> + Send + 'static,
     ) -> Worker {
-        let stop = Stop(Arc::default());
+        let stop = Stop::default();
         let seen = stop.clone();
         let thread = thread::Builder::new().name(name.to_owned()).spawn(move || supervise(name, &seen, turn));
         if let Err(error) = &thread {
@@ -44,11 +54,16 @@ impl Worker {
         }
         Worker { stop, thread: thread.ok() }
     }
+
+    /// A turn takes as long as opening the device, or one block; between two tries the thread rests.
+    pub(super) fn progress(&self) -> Progress {
+        self.stop.0.pulse.progress()
+    }
 }
 
 impl Drop for Worker {
     fn drop(&mut self) {
-        self.stop.0.store(true, Ordering::Release);
+        self.stop.0.stop.store(true, Ordering::Release);
         if let Some(thread) = self.thread.take() {
             thread.thread().unpark();
             // Its panics were caught and reported inside.
@@ -82,6 +97,7 @@ fn supervise(name: &str, stop: &Stop, mut turn: impl FnMut(&Stop) -> Result<(), 
         let until = Instant::now() + wait;
         wait = (wait * 2).min(LONGEST_WAIT);
         while !stop.requested() && Instant::now() < until {
+            stop.0.pulse.rest();
             thread::park_timeout(until.saturating_duration_since(Instant::now()));
         }
     }
