@@ -5,12 +5,13 @@ CARGO_TARGET_DIR ?= target
 BROWSER := tests/browser
 
 .DEFAULT_GOAL := help
-.PHONY: help run build deb test test-rust test-browser test-devices test-hardware test-power test-packages bench fmt lint doc
+.PHONY: help run build cross deb test test-rust test-browser test-devices test-hardware test-power test-packages bench fmt lint doc
 
 help:
 	@echo 'make run            build and start device and server together; open the address it prints'
 	@echo '                    CONFIG=FILE takes another configuration than /etc/callbox/callbox.toml'
 	@echo 'make build          target/release/callbox'
+	@echo 'make cross          the same for a board: ARCH=arm64 (the default) or armhf, in target/cross/ARCH'
 	@echo 'make deb            Debian packages in target/deb: ARCH=arm64, armhf or amd64; without it, this machine'"'"'s'
 	@echo 'make test           all tests, in Chromium too (make test-rust, make test-browser: one half)'
 	@echo 'make test-packages  install, upgrade, remove and purge the packages on clean systems of Debian 12 and 13'
@@ -29,6 +30,12 @@ build:
 	@scripts/setup build
 	cargo build --release --locked
 
+cross: ARCH ?= arm64
+cross:
+	@scripts/setup cross
+	cross/build $(ARCH)
+	cross/verify $(ARCH)
+
 # DEB_BINARIES names programs that are built already.
 deb: ARCH ?= $(shell dpkg --print-architecture)
 deb:
@@ -40,7 +47,7 @@ test: test-rust test-browser
 
 test-rust:
 	@scripts/setup test
-	cargo test --locked
+	cargo test --locked --workspace
 
 # The binary under test is the one that `cargo test` built.
 test-browser: export CALLBOX_BIN ?= $(abspath $(CARGO_TARGET_DIR))/debug/callbox
@@ -75,12 +82,12 @@ bench: build
 	CHROMIUM_BIN=$$(scripts/setup chromium) node benches/end_to_end.js
 
 fmt:
-	cargo fmt
+	cargo fmt --all
 
 lint:
 	@scripts/setup build
-	cargo fmt --check
-	cargo clippy --locked --all-targets -- -D warnings
+	cargo fmt --all --check
+	cargo clippy --locked --workspace --all-targets -- -D warnings
 	cargo clippy --locked --no-default-features --features server -- -D warnings
 
 doc:
