@@ -5,7 +5,7 @@ CARGO_TARGET_DIR ?= target
 BROWSER := tests/browser
 
 .DEFAULT_GOAL := help
-.PHONY: help run build cross deb test test-rust test-browser test-devices test-hardware test-power test-packages bench fmt lint doc
+.PHONY: help run build cross deb test test-rust test-browser test-devices test-hardware test-power test-packages image test-image bench fmt lint doc
 
 help:
 	@echo 'make run            build and start device and server together; open the address it prints'
@@ -18,6 +18,8 @@ help:
 	@echo 'make test-devices   the program in a virtual machine with camera and sound card; takes minutes'
 	@echo 'make test-hardware  the image in a virtual arm64 machine; takes longer. IMAGE=FILE takes another than it builds'
 	@echo 'make test-power     QEMU killed a hundred times during updates and changes of settings; takes half an hour'
+	@echo 'make image          a card image for the Raspberry Pi, target/image/callbox-rpi-VERSION.img.xz; takes minutes'
+	@echo 'make test-image     boots that image on an emulated Raspberry Pi; takes minutes'
 	@echo 'make bench          how fast it is'
 	@echo 'make fmt            format the source'
 	@echo 'make lint           formatting and clippy, warnings are errors'
@@ -74,6 +76,20 @@ test-power: export CALLBOX_BIN ?= $(abspath $(CARGO_TARGET_DIR))/release/callbox
 test-power: export CALLBOX_UPDATE_BIN ?= $(abspath $(CARGO_TARGET_DIR))/release/callbox-update
 test-power: build
 	tests/power/run.sh
+
+BOARD ?= rpi
+IMAGE_VERSION ?= $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
+
+# Chroots and file owners need root. DEB names another package than the one just built, or a directory of files.
+image: DEB ?= target/deb/callbox_$(IMAGE_VERSION)_arm64.deb
+image:
+	@scripts/setup image
+	[ '$(origin DEB)' = 'command line' ] || $(MAKE) deb ARCH=arm64
+	$$([ "$$(id -u)" = 0 ] || echo sudo) image/build $(BOARD) $(DEB) $(IMAGE_VERSION)
+
+test-image:
+	@scripts/setup test-image
+	tests/image/run $(CARGO_TARGET_DIR)/image/callbox-$(BOARD)-$(IMAGE_VERSION).img
 
 bench: export CALLBOX_BIN ?= $(abspath $(CARGO_TARGET_DIR))/release/callbox
 bench: build
