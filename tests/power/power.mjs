@@ -278,7 +278,7 @@ console.log(`power: seed ${seed}${naive ? ", settings written in place" : ""}`);
 await Promise.all(boards.map((board) => board.live(enough).catch((error) => (failed ??= error))));
 if (failed && !(failed instanceof Fault)) throw failed;
 report(boards);
-if (naive && failed && /settings unknown|config=unknown/.test(failed.message)) {
+if (naive && failed && /found settings |config=/.test(failed.message)) {
   console.log(`power: noticed after ${figures.cuts} cuts: ${failed.message}`);
 } else if (naive) {
   console.log(`power: FAILED: writing in place was not noticed within ${NAIVE_CUTS} cuts: ${failed?.message ?? "nothing was"}`);
