@@ -1,10 +1,12 @@
 //! What a picture costs on its way to the viewers: conversion from each camera format, scaling, encoding, and handing
-//! it to many readers.
+//! it to many readers; and looking for a code in it.
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use callbox::board::drawing::Drawing;
+use callbox::board::look::Look;
 use callbox::logic::fanout::{Fanout, Next};
 use callbox::logic::level::Level;
 use callbox::logic::unit::AccessUnit;
@@ -119,9 +121,37 @@ fn fan_out(criterion: &mut Criterion) {
     group.finish();
 }
 
+/// Looking for a code to set up by, in a picture with one and in one without.
+fn look(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("look for a code");
+    let text = "CALLBOX:1;I:front-door;N:Front door;U:wss\\://call.example.org/ws;K:s3cret;S:Home;P:12345678;C:DE;;";
+    let code = Drawing::new(text).expect("a code");
+    for size in SIZES {
+        let (width, height) = (size.0 as usize, size.1 as usize);
+        let mut shown = I420::new(size.0, size.1);
+        shown.fill(120, 128, 128);
+        let module = height / 2 / code.width();
+        let left = (width - module * code.width()) / 2;
+        for (i, pixel) in shown.planes_mut().0.iter_mut().enumerate() {
+            let (x, y) = ((i % width).wrapping_sub(left) / module, (i / width).wrapping_sub(height / 4) / module);
+            if x < code.width() && y < code.width() {
+                *pixel = if code.is_dark(x, y) { 40 } else { 210 };
+            }
+        }
+        let mut look = Look::default();
+        assert_eq!(look.read(&shown), [text]);
+        for (what, picture) in [("with", &shown), ("without", &pictures(size, 1)[0])] {
+            group.bench_function(BenchmarkId::new(what, format!("{width}x{height}")), |bencher| {
+                bencher.iter(|| look.read(black_box(picture)));
+            });
+        }
+    }
+    group.finish();
+}
+
 criterion_group! {
     name = benches;
     config = Criterion::default().sample_size(30).warm_up_time(Duration::from_secs(1)).measurement_time(Duration::from_secs(3));
-    targets = convert, scale, encode, fan_out
+    targets = convert, scale, encode, fan_out, look
 }
 criterion_main!(benches);

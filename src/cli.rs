@@ -137,6 +137,20 @@ Examples:
         #[command(flatten)]
         config: ConfigFile,
     },
+    /// Make a QR code that sets up a board when its camera sees it
+    #[cfg(feature = "board")]
+    #[command(after_help = "\
+Prints the code in the terminal, and as a picture with --png. Hold it in front of the camera of a freshly written \
+board; docs/provisioning.md has what it says. It carries the Wi-Fi password and the token: show it to nobody else. \
+Secrets come from files, standard input (-) or a prompt, never from the command line, which every user of the machine \
+can see.
+
+Examples:
+  callbox provision --id front-door --name \"Front door\" --ssid Home --country DE
+  callbox provision --id hall --ssid Guests --open
+  callbox provision --id door --ssid Home --wifi-password-file wifi.pass \\
+      --server wss://call.example.org/ws --token-file token --png door.png")]
+    Provision(Provision),
     /// What a flashed board does at its start (for root)
     #[cfg(feature = "board")]
     #[command(
@@ -169,6 +183,78 @@ pub enum BoardCommand {
 What is broken there changes nothing: the last good settings stay in force, and callbox-report.txt on the boot \
 partition says what is wrong. Exits with code 1 only where there are no settings to start with at all.")]
     Import(BoardPlaces),
+    /// Wait for a setup code in front of the camera, and write what it says onto the boot partition
+    #[command(after_help = "\
+Ticks while it looks, plays rising notes when a code was taken and a low one when it was refused. Takes the codes of \
+`callbox provision`, and those that phones make to share Wi-Fi. Afterwards `callbox board import` puts the settings in \
+force. Exits with code 1 where no code was shown in time.")]
+    Scan(Scan),
+}
+
+#[cfg(feature = "board")]
+#[derive(Args, Debug)]
+pub struct Scan {
+    /// How long to look, in seconds
+    #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    pub seconds: u64,
+    /// Camera to look with, as [camera] source; without it that of the settings in force
+    #[arg(long, value_name = "SOURCE", value_parser = camera_source)]
+    pub camera: Option<callbox::config::CameraSource>,
+    /// Where to be heard, as [speaker] sink; without it that of the settings in force
+    #[arg(long, value_name = "SINK", value_parser = speaker_sink)]
+    pub speaker: Option<callbox::config::SpeakerSink>,
+    #[command(flatten)]
+    pub places: BoardPlaces,
+}
+
+#[cfg(feature = "board")]
+fn camera_source(text: &str) -> Result<callbox::config::CameraSource, String> {
+    callbox::config::CameraSource::parse(text).ok_or_else(|| must_be("camera.source"))
+}
+
+#[cfg(feature = "board")]
+fn speaker_sink(text: &str) -> Result<callbox::config::SpeakerSink, String> {
+    callbox::config::SpeakerSink::parse(text).ok_or_else(|| must_be("speaker.sink"))
+}
+
+#[cfg(feature = "board")]
+fn must_be(key: &str) -> String {
+    callbox::config::keys::find(key).map_or_else(String::new, |key| format!("must be {}", key.allowed))
+}
+
+#[cfg(feature = "board")]
+#[derive(Args, Debug)]
+pub struct Provision {
+    /// Who the board is at the signaling server, and its name in the network
+    #[arg(long)]
+    pub id: String,
+    /// What people read; without it the ID
+    #[arg(long)]
+    pub name: Option<String>,
+    /// Wi-Fi network to join; without it the board is on a cable
+    #[arg(long, value_name = "NAME")]
+    pub ssid: Option<String>,
+    /// File with the Wi-Fi password, - for standard input; without it and --open you are asked
+    #[arg(long, value_name = "FILE", requires = "ssid", conflicts_with = "open")]
+    pub wifi_password_file: Option<PathBuf>,
+    /// The network has no password
+    #[arg(long, requires = "ssid")]
+    pub open: bool,
+    /// The network does not announce its name
+    #[arg(long, requires = "ssid")]
+    pub hidden: bool,
+    /// Country of the board, for the channels that are allowed: two letters such as DE
+    #[arg(long, value_name = "CODE")]
+    pub country: Option<String>,
+    /// Signaling server to register at, wss://...; without it the board is its own server
+    #[arg(long, value_name = "URL")]
+    pub server: Option<String>,
+    /// File with the token for that server, - for standard input
+    #[arg(long, value_name = "FILE", requires = "server")]
+    pub token_file: Option<PathBuf>,
+    /// Also write the code as a picture
+    #[arg(long, value_name = "FILE")]
+    pub png: Option<PathBuf>,
 }
 
 #[cfg(feature = "board")]

@@ -15,6 +15,8 @@ mod logging;
 #[cfg(feature = "board")]
 mod on_board;
 mod outcome;
+#[cfg(feature = "board")]
+mod provision;
 #[cfg(any(feature = "device", feature = "server"))]
 mod reload;
 #[cfg(any(feature = "device", feature = "server"))]
@@ -58,7 +60,11 @@ fn act(command: Command) -> Result<(), Failure> {
         Command::DebugBlock { config } => client::block(config.file()),
         Command::Check { config } => check(config.file()),
         #[cfg(feature = "board")]
+        Command::Provision(wanted) => provision::provision(wanted),
+        #[cfg(feature = "board")]
         Command::Board(BoardCommand::Import(places)) => on_board::import(&places.places()),
+        #[cfg(feature = "board")]
+        Command::Board(BoardCommand::Scan(scan)) => on_board::scan(scan),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Arguments::command(), "callbox", &mut script);

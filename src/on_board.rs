@@ -1,8 +1,12 @@
 //! `callbox board`: what a flashed card does at its start, on the console.
 
-use anyhow::anyhow;
+use std::time::Duration;
+
+use anyhow::{Context, anyhow};
+use callbox::board::scan::Scanner;
 use callbox::board::{self, Places};
 
+use crate::cli::Scan;
 use crate::outcome::{Failure, print};
 
 pub fn import(places: &Places) -> Result<(), Failure> {
@@ -12,4 +16,25 @@ pub fn import(places: &Places) -> Result<(), Failure> {
         true => Ok(()),
         false => Err(Failure::Failed(anyhow!("there are no settings to start with; see above"))),
     }
+}
+
+pub fn scan(scan: Scan) -> Result<(), Failure> {
+    let places = scan.places.places();
+    let within = Duration::from_secs(scan.seconds);
+    let scanner = match (&scan.camera, &scan.speaker) {
+        (None, None) => Scanner::in_force(&places, within),
+        (camera, speaker) => {
+            use callbox::config::{CameraSource, SpeakerSink};
+            let (camera, speaker) = (camera.clone(), speaker.clone());
+            Scanner::new(&camera.unwrap_or(CameraSource::Auto), &speaker.unwrap_or(SpeakerSink::Auto), within)
+        }
+    };
+    let tell = &mut |line: &str| {
+        // A console that is gone does not keep a person from setting up.
+        if let Err(error) = print(format!("{line}\n").as_bytes()) {
+            log::debug!(error:? = error; "nobody reads the console");
+        }
+    };
+    scanner.run(&places, tell).context("the board is not set up")?;
+    Ok(())
 }

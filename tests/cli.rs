@@ -131,7 +131,7 @@ fn every_command_explains_itself() {
 
 #[cfg(feature = "board")]
 const COMMANDS: &[&str] =
-    &["run", "server", "devices", "status", "call", "answer", "hangup", "check", "board", "completions"];
+    &["run", "server", "devices", "status", "call", "answer", "hangup", "check", "provision", "board", "completions"];
 #[cfg(all(feature = "device", not(feature = "board")))]
 const COMMANDS: &[&str] = &["run", "server", "devices", "status", "call", "answer", "hangup", "check", "completions"];
 #[cfg(not(feature = "device"))]

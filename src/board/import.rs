@@ -235,7 +235,7 @@ fn place(file: &Path, line: Option<usize>) -> String {
 }
 
 /// An error of the file system for people who do not know its names.
-fn said(error: &io::Error) -> String {
+pub(super) fn said(error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "it is full".to_owned(),
         io::ErrorKind::ReadOnlyFilesystem => "it can only be read".to_owned(),
@@ -245,7 +245,7 @@ fn said(error: &io::Error) -> String {
 }
 
 /// Root's directory that the daemon can read. A link in its place would lead root's writes astray.
-fn state_directory(dir: &Path, access: Access) -> io::Result<()> {
+pub(super) fn state_directory(dir: &Path, access: Access) -> io::Result<()> {
     if fs::symlink_metadata(dir).is_ok_and(|found| !found.is_dir()) {
         durable::remove(dir)?;
     }
@@ -258,7 +258,7 @@ fn state_directory(dir: &Path, access: Access) -> io::Result<()> {
 }
 
 /// Mode 0640 with the daemon's group where this is root and the user is there.
-fn daemon_may_read(root: &Path) -> Access {
+pub(super) fn daemon_may_read(root: &Path) -> Access {
     let is_root = fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0);
     let users = fs::read_to_string(root.join("etc/passwd")).unwrap_or_default();
     let line = users.lines().find(|line| line.starts_with("callbox:"));

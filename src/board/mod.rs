@@ -3,11 +3,17 @@
 
 use std::path::{Path, PathBuf};
 
+mod chime;
+pub mod code;
+pub mod drawing;
+mod fields;
 mod import;
 pub mod keyfile;
 mod led;
+pub mod look;
 pub mod network;
 mod report;
+pub mod scan;
 mod settings;
 mod supplicant;
 mod text;
@@ -25,6 +31,9 @@ pub const REPORT: &str = "callbox-report.txt";
 pub const SUPPLICANT: &str = "wpa_supplicant-wlan0.conf";
 /// Below `run`, present while the card holds nothing but what it was written with.
 pub const UNCONFIGURED: &str = "unconfigured";
+
+/// The signaling server's token from a code, below `state`.
+pub const TOKEN: &str = "token";
 
 /// Where things are.
 #[derive(Clone, Debug)]

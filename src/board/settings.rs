@@ -54,9 +54,9 @@ impl Settings {
         judged.map(|()| settings)
     }
 
-    /// Whether they differ from those the card is written with. Comments do not count.
+    /// Whether they differ from those the card is written with.
     pub fn edited(&self) -> bool {
-        self.text.parse::<toml::Table>().ok() != TEMPLATE.parse::<toml::Table>().ok()
+        edited(&self.text)
     }
 
     /// Puts them in force in `dir`, the settings last.
@@ -88,6 +88,11 @@ impl Settings {
         }
         Err(faults)
     }
+}
+
+/// Whether a file's text says anything else than the template. Comments do not count.
+pub fn edited(text: &str) -> bool {
+    text.parse::<toml::Table>().ok() != TEMPLATE.parse::<toml::Table>().ok()
 }
 
 /// The settings in force in `dir`, as the daemon of a board without a name would read them.

@@ -50,7 +50,7 @@ pub enum SpeakerSink {
 
 impl CameraSource {
     /// `None` where the text is no source.
-    pub(super) fn parse(text: &str) -> Option<CameraSource> {
+    pub fn parse(text: &str) -> Option<CameraSource> {
         Some(match text {
             "auto" => CameraSource::Auto,
             "synthetic" => CameraSource::Synthetic,
@@ -82,7 +82,7 @@ impl MicrophoneSource {
 
 impl SpeakerSink {
     /// `None` where the text is no sink.
-    pub(super) fn parse(text: &str) -> Option<SpeakerSink> {
+    pub fn parse(text: &str) -> Option<SpeakerSink> {
         Some(match Sound::parse(text)? {
             Sound::Auto => SpeakerSink::Auto,
             Sound::Alsa(pcm) => SpeakerSink::Alsa(pcm),
