@@ -227,7 +227,7 @@ fn windows_leaves_its_marks() {
     let import = board.start();
     assert_eq!(import.problems, 0, "{}", import.report);
     assert_eq!(board.config().device.name, "Haustür");
-    assert!(board.networks().unwrap().contains("psk=\"12345678\""));
+    assert!(board.networks().unwrap().contains("psk=868d3c3ca7b80a0116d8d2303f8eec9bf64eb8b60bd942cef9fc6bfd48940d1e"));
 }
 
 #[test]
@@ -352,7 +352,7 @@ fn a_printed_code_sets_up_a_board() {
     let (code, out, _) = callbox(&["board", "import", "--root", root], "");
     assert!(code == Some(0) && out.contains("Device    Hall; upstairs (hall)"), "{out}");
     assert_eq!(board.config().signaling.token.unwrap().secret, "s3cret");
-    assert!(board.networks().unwrap().contains("psk=\"pass:word;1\""));
+    assert!(board.networks().unwrap().contains("sae_password=706173733a776f72643b31"));
 
     // Without a code in the picture it ends in time, with 1.
     let scan = ["board", "scan", "--root", root, "--seconds", "1", "--speaker", "none", "--camera", "synthetic"];

@@ -197,7 +197,10 @@ fn a_full_code_makes_a_board_that_registers() {
     assert_eq!((config.device.id.as_str(), config.device.name.as_str()), ("front-door", "Front door"));
     assert_eq!(config.signaling.token.unwrap().secret, "s3cret");
     let networks = fs::read_to_string(door.places.run.join(super::super::SUPPLICANT)).unwrap();
-    assert!(networks.contains("country=DE") && networks.contains("psk=\"12345678\""));
+    assert!(
+        networks.contains("country=DE")
+            && networks.contains("psk=868d3c3ca7b80a0116d8d2303f8eec9bf64eb8b60bd942cef9fc6bfd48940d1e")
+    );
     // The token is no longer where the card can be read.
     let card = fs::read_dir(&door.places.boot).unwrap().map(|entry| fs::read_to_string(entry.unwrap().path()).unwrap());
     assert!(card.into_iter().all(|text| !text.contains("s3cret")));
