@@ -6,7 +6,7 @@ import { test } from 'node:test';
 export let failed = false;
 
 /** A step of the story; `timeout` in milliseconds. */
-export function step(name, run, timeout = 120_000) {
+export function step(name, run, timeout = 300_000) {
   test(name, { timeout }, async (t) => {
     if (failed) return t.skip('an earlier step failed');
     failed = true;
