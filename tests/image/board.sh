@@ -40,9 +40,10 @@ boot() { # card raspi3b|virt
     local line
     line=$(cat "$files/cmdline.txt")
     case $2 in
+        # QEMU's watchdog of this board does not count: it resets as soon as it is started.
         # The first serial line is the PL011, the one with the console the second.
         raspi3b) arguments+=(-M raspi3b -dtb "$files/bcm2837-rpi-3-b.dtb" -device usb-net,netdev=net
-            -serial null -serial "file:$work/$name.console" -append "$line") ;;
+            -serial null -serial "file:$work/$name.console" -append "$line systemd.watchdog_sec=0") ;;
         virt) arguments+=(-M virt -cpu cortex-a53 -smp 2 -m 1024 -device virtio-blk-pci,drive=card
             -device virtio-net-pci,netdev=net -serial "file:$work/$name.console" -append "$line console=ttyAMA0") ;;
     esac
