@@ -81,7 +81,7 @@ export class Machine {
   }
 
   /** Runs a shell script in the guest; what it prints comes back. Throws when it fails or takes too long. */
-  async run(script, timeout = 20_000) {
+  async run(script, timeout = 90_000) {
     const number = `${++this.#number}`;
     let timer;
     const [status, output] = await new Promise((resolve, reject) => {
