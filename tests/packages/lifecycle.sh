@@ -14,6 +14,8 @@ main() {
     the_server_takes_over
     the_intercom_takes_over
     purged
+    # For booted.sh, which comes next.
+    apt install systemd-sysv dbus
 }
 
 the_server_alone() {

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# The packages on clean systems: lintian first, then lifecycle.sh in a minimal Debian 12 and a minimal Debian 13, with
-# their own apt. `make test-packages` has built the packages. Needs root, for chroot; the network, for apt.
+# The packages on clean systems: lintian first, then in a minimal Debian 12 and a minimal Debian 13 lifecycle.sh, with
+# their own apt, and booted.sh, under their own systemd. `make test-packages` has built the packages. Needs root, for
+# chroot and systemd-nspawn; the network, for apt.
 # The systems are kept in target/packages and made again after a month.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -32,6 +33,7 @@ main() {
         system "$release"
         as_root unshare --mount --propagation private tests/packages/enter.sh "$work/$release" "$work/deb" \
             "$kept/$release-archives" "$version"
+        as_root tests/packages/boot.sh "$work/$release" "$work/deb" "$version"
         as_root rm -rf --one-file-system "${work:?}/$release"
         say "$release: passed in $((SECONDS - start)) s"
     done
