@@ -5,7 +5,7 @@ CARGO_TARGET_DIR ?= target
 BROWSER := tests/browser
 
 .DEFAULT_GOAL := help
-.PHONY: help run build cross deb test test-rust test-browser test-devices test-hardware test-power test-packages image test-image bench fmt lint doc
+.PHONY: help run build cross deb test test-rust test-browser test-devices test-hardware test-power test-packages image test-image bench fmt lint doc book
 
 help:
 	@echo 'make run            build and start device and server together; open the address it prints'
@@ -24,6 +24,7 @@ help:
 	@echo 'make fmt            format the source'
 	@echo 'make lint           formatting and clippy, warnings are errors'
 	@echo 'make doc            the library'"'"'s documentation'
+	@echo 'make book           docs/ as a book, in target/book'
 
 run: build
 	@exec $(CARGO_TARGET_DIR)/release/callbox run $(if $(CONFIG),--config '$(CONFIG)')
@@ -109,3 +110,7 @@ lint:
 doc:
 	@scripts/setup build
 	RUSTDOCFLAGS='-D warnings' cargo doc --locked --no-deps
+
+book:
+	@scripts/setup book
+	$$(scripts/setup mdbook) build docs
