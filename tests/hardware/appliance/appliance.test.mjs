@@ -174,7 +174,7 @@ step('the watchdog: a main loop that hangs is ended, and the intercom is callabl
   await caller.call();
 });
 
-step('SIGHUP: another camera for the call that is there, and nothing else', async (t) => {
+step('SIGHUP: another camera from the next time it is switched on, and the call there is goes on', async (t) => {
   // The second camera: another instance of the driver's, on another number.
   await caller.hangUp();
   await guest.until('modprobe -r vivid', (text) => text === '', PATIENCE);
@@ -186,9 +186,13 @@ step('SIGHUP: another camera for the call that is there, and nothing else', asyn
   const before = await mainProcess();
   await setting('/^\\[camera\\]/a source = "/dev/video1"');
   await guest.run('systemctl reload callbox', PATIENCE);
-  await until(async () => await openCameras() === '/dev/video1', PATIENCE);
-  await until(() => caller.seesBars(), PATIENCE);
+  await guest.until('journalctl -b -u callbox --no-pager -o cat | grep reloaded || true', (text) => text !== '', PATIENCE);
   await caller.reaches('connected');
+  assert.equal(await openCameras(), '/dev/video0');
+  await caller.hangUp();
+  await caller.call();
+  assert.equal(await openCameras(), '/dev/video1');
+  await until(() => caller.seesBars(), PATIENCE);
   assert.equal(await mainProcess(), before);
   t.diagnostic((await guest.run('journalctl -b -u callbox --no-pager -o cat | grep reloaded | tail -n 1')).trim());
 });
