@@ -5,9 +5,9 @@
 //! it is on the disk, and nothing refers to it before the state file does, which is replaced as a whole.
 
 use std::fmt;
-use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::fs::{self, File, OpenOptions, Permissions, TryLockError};
 use std::io;
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -225,9 +225,10 @@ impl fmt::Display for Status {
     }
 }
 
-/// The daemon is another user and has to reach its program.
+/// The daemon is another user and has to reach its program, whatever the umask of the unit or the person is.
 fn make_dir(path: &Path) -> io::Result<()> {
-    DirBuilder::new().recursive(true).mode(0o755).create(path)
+    fs::create_dir_all(path)?;
+    fs::set_permissions(path, Permissions::from_mode(0o755))
 }
 
 /// Removes a directory with what it holds. A missing one is no error.

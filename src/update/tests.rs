@@ -364,6 +364,14 @@ fn there_is_a_program_whatever_became_of_the_state() {
 }
 
 #[test]
+fn the_daemon_reaches_its_program_though_its_unit_makes_private_files() {
+    let board = Board::new();
+    fs::set_permissions(board.path("run"), Permissions::from_mode(0o700)).unwrap();
+    board.begin();
+    assert_eq!(fs::metadata(board.path("run")).unwrap().permissions().mode() & 0o777, 0o755);
+}
+
+#[test]
 fn a_slot_that_the_card_has_eaten_into_is_not_started() {
     let board = Board::new();
     board.healthy.borrow_mut().extend(["1.1-1", "1.2-1"]);
