@@ -12,9 +12,11 @@ out=$tree/target/power
 PATH=$PATH:/usr/sbin:/sbin
 mkdir -p "$out"
 
-package=$(apt-cache depends --no-recommends linux-image-amd64 | awk '/Depends: linux-image-[0-9]/ { print $2; exit }')
+. "$tree/tests/guest-parts.sh"
+
+package=$(kernel_package)
 [ -n "$package" ] || { echo "power: apt knows no linux-image-amd64; run apt-get update" >&2; exit 1; }
-stamp="$package $(cat "$here"/*.sh "$here"/daemon.rs "$here"/guest/* "$tree/systemd/slots.conf" "$1" "$2" | cksum)"
+stamp="$package $(cat "$tree/tests/guest-parts.sh" "$here"/*.sh "$here"/daemon.rs "$here"/guest/* "$tree/systemd/slots.conf" "$1" "$2" | cksum)"
 [ "$(cat "$out/stamp" 2> /dev/null)" != "$stamp" ] || exit 0
 
 kernel=$out/$package
@@ -43,23 +45,16 @@ root=$work/root
 mkdir -p "$root/bin" "$root/dev" "$root/proc" "$root/sys" "$root/run" "$root/tmp" "$root/lib64" "$root/usr/bin" "$root/usr/local/bin" \
     "$root/etc/callbox/update-keys" "$root/etc/systemd/system/callbox.service.d" "$root/var/lib/dpkg/info" \
     "$root/var/lib/dpkg/updates" "$root/var/lib/dpkg/triggers"
-install_with_libraries() { # program path
-    install -m 755 "$1" "$root$2"
-    ldd "$1" | awk '$2 == "=>" && $3 ~ "^/" { print $3 } $1 ~ "^/" { print $1 }' | while read -r library; do
-        mkdir -p "$root$(dirname "$library")"
-        cp -L "$library" "$root$library"
-    done
-}
 cp "$(find "$kernel" -type f -path '*bin/busybox')" "$root/bin/busybox"
 for program in dpkg dpkg-deb dpkg-query tar e2fsck fsck.fat; do
-    install_with_libraries "$(command -v $program)" "/usr/local/bin/$program"
+    install_with_libraries "$root" "$(command -v $program)" "/usr/local/bin/$program"
 done
-install_with_libraries "$2" /usr/bin/callbox-update
+install_with_libraries "$root" "$2" /usr/bin/callbox-update
 # Its libraries alone: the program itself is on the disk of packages.
-install_with_libraries "$1" /usr/bin/callbox
+install_with_libraries "$root" "$1" /usr/bin/callbox
 strip "$root/usr/bin/callbox-update"
 rustc --edition 2024 -O -C strip=symbols -o "$work/daemon" "$here/daemon.rs"
-install_with_libraries "$work/daemon" /usr/bin/callbox
+install_with_libraries "$root" "$work/daemon" /usr/bin/callbox
 install -m 755 "$here/guest/start" "$root/init"
 install -m 755 "$here/guest/systemctl" "$root/usr/local/bin/systemctl"
 cp "$tree/systemd/slots.conf" "$root/etc/systemd/system/callbox.service.d/"
@@ -67,15 +62,7 @@ printf 'root:x:0:0:root:/:/bin/sh\n' > "$root/etc/passwd"
 printf 'root:x:0:\n' > "$root/etc/group"
 printf 'Package: callbox\nStatus: install ok installed\nMaintainer: -\nArchitecture: amd64\nVersion: 1.0\nDescription: -\n' \
     > "$root/var/lib/dpkg/status"
-for module in virtio_pci virtio_blk ext4 vfat nls_cp437 nls_ascii; do
-    modprobe --dirname "$kernel" --set-version "$version" --show-depends "$module" | awk '$1 == "insmod" { print $2 }'
-done | sort -u | while read -r file; do
-    path=/lib/modules/$version/${file#"$kernel/lib/modules/$version/"}
-    mkdir -p "$root$(dirname "$path")"
-    cp "$file" "$root$path"
-done
-cp "$kernel/lib/modules/$version/modules.order" "$kernel/lib/modules/$version/modules.builtin"* "$root/lib/modules/$version/"
-depmod --basedir "$root" "$version"
+install_modules "$root" "$kernel" "$version" virtio_pci virtio_blk ext4 vfat nls_cp437 nls_ascii
 
 echo "power: building and signing its packages"
 packages=$work/packages

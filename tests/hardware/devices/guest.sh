@@ -2,7 +2,7 @@
 # Builds the guest of the device test under target/hardware/devices: Debian's kernel, which has the virtual camera (vivid)
 # and the virtual sound card (snd-aloop), and an initrd that is the whole system: busybox, the modules needed, the ALSA and
 # V4L2 tools. There is no disk, so a boot takes seconds and always starts from the same state. Everything built is kept;
-# a second run does nothing unless this file, guest/ or Debian's kernel changed.
+# a second run does nothing unless this file, guest-parts.sh, guest/ or Debian's kernel changed.
 #
 #   guest.sh base               the kernel and base.cpio.gz
 #   guest.sh program BINARY     program.cpio.gz: BINARY as /usr/bin/callbox with its shared libraries
@@ -18,23 +18,11 @@ mkdir -p "$out"
 modules="virtio_pci virtio_net virtio_rng virtio_console vivid v4l2loopback snd-aloop"
 tools="/usr/bin/speaker-test /usr/bin/arecord /usr/bin/v4l2-ctl"
 
-# What one can execute, and every library that it loads, to the same paths under $root.
-install_with_libraries() { # root program [name]
-    mkdir -p "$1/usr/bin" "$1/lib64"
-    cp -L "$2" "$1${3:-$2}"
-    ldd "$2" | awk '$2 == "=>" && $3 ~ "^/" { print $3 } $1 ~ "^/" { print $1 }' | while read -r library; do
-        mkdir -p "$1$(dirname "$library")"
-        cp -L "$library" "$1$library"
-    done
-}
+. "$tree/tests/guest-parts.sh"
 
 pack() { # root archive
     (cd "$1" && find . | cpio --quiet --create --format=newc --owner=0:0) | gzip -1 > "$2.part"
     mv "$2.part" "$2"
-}
-
-kernel_package() {
-    apt-cache depends --no-recommends linux-image-amd64 | awk '/Depends: linux-image-[0-9]/ { print $2; exit }'
 }
 
 fetch() { # package...
@@ -62,7 +50,7 @@ base() {
     package=$(kernel_package)
     [ -n "$package" ] || { echo "guest: apt knows no linux-image-amd64; run apt-get update" >&2; exit 1; }
     version=${package#linux-image-}
-    stamp="$package $(cat "$0" "$here"/guest/* "$here/../agent" "$here/mjpeg-frames.mjs" | cksum)"
+    stamp="$package $(cat "$0" "$tree/tests/guest-parts.sh" "$here"/guest/* "$here/../agent" "$here/mjpeg-frames.mjs" | cksum)"
     [ "$(cat "$out/base.stamp" 2>/dev/null)" != "$stamp" ] || return 0
 
     kernel=$out/kernel-$version
@@ -90,16 +78,7 @@ base() {
         "$root/usr/share"
     cp "$kernel/busybox" "$root/bin/busybox"
     ln -s /bin/busybox "$root/init"
-    for module in $modules; do
-        modprobe --dirname "$kernel" --set-version "$version" --show-depends "$module" |
-            awk '$1 == "insmod" { print $2 }'
-    done | sort -u | while read -r file; do
-        path=/lib/modules/$version/${file#"$kernel/lib/modules/$version/"}
-        mkdir -p "$root$(dirname "$path")"
-        cp "$file" "$root$path"
-    done
-    cp "$kernel/lib/modules/$version/modules.order" "$kernel/lib/modules/$version/modules.builtin"* "$root/lib/modules/$version/"
-    depmod --basedir "$root" "$version"
+    install_modules "$root" "$kernel" "$version" $modules
     for tool in $tools; do install_with_libraries "$root" "$tool"; done
     cp -rL /usr/share/alsa "$root/usr/share/alsa"
     install -m 755 "$here/guest/start" "$root/etc/start"
