@@ -30,7 +30,17 @@ open_state() { # partition mountpoint
     else
         repair_state "$1"
         repaired=$?
-        if mount_state "$1" "$2"; then
+        mounted=no
+        mount_state "$1" "$2" && mounted=yes
+        # The kernel gives up a file system that was marked as clean when it meets a gap: it had better be met here.
+        if [ "$mounted" = yes ] && [ "$repaired" != 2 ] && ! find "$2" -xdev > /dev/null 2>&1; then
+            umount "$2"
+            repair_fully "$1"
+            repaired=2
+            mount_state "$1" "$2" || mounted=no
+        fi
+        if [ "$mounted" = yes ]; then
+            [ "$repaired" -lt 2 ] || tell "The state partition was damaged and has been repaired."
             [ "$repaired" = 0 ] || tell_missing "$2"
             grow_state "$1" "$2"
             return 0
@@ -45,12 +55,20 @@ open_state() { # partition mountpoint
     tell "The card takes no state partition: nothing will be remembered when the power goes. Replace the card."
 }
 
-# 0: nothing was wrong, or what a cut of the power leaves behind. 1: something was.
+# 0: nothing was wrong. 1: something was put right, which a cut of the power may leave behind. 2: it was damaged.
 repair_state() { # partition
     in_root e2fsck -p "$1" > /run/callbox-fsck.log 2>&1
-    [ $? -ge 4 ] || return 0
+    case $? in
+        0) return 0 ;;
+        1 | 2 | 3) return 1 ;;
+    esac
+    repair_fully "$1"
+    return 2
+}
+
+# Also what is marked as clean.
+repair_fully() { # partition
     in_root e2fsck -f -y "$1" >> /run/callbox-fsck.log 2>&1
-    return 1
 }
 
 make_state() { # partition
@@ -77,7 +95,6 @@ grow_state() { # partition mountpoint
 
 # What every boot leaves in the state, and what it is good for.
 tell_missing() { # mountpoint
-    tell "The state partition was damaged and has been repaired."
     [ -s "$1/machine-id" ] || tell "Lost: the machine ID."
     [ -d "$1/callbox/board" ] || tell "Lost: the last good configuration."
     [ -n "$(ls -A "$1/callbox" 2> /dev/null)" ] ||

@@ -32,7 +32,7 @@ export class Machine {
     this.sockets = mkdtempSync(join(tmpdir(), 'guest-'));
     this.#process = spawn(program, [
       '-nodefaults', '-no-reboot', '-display', 'none', '-serial', `file:${this.console}`,
-      '-netdev', 'tap,id=outside,ifname=tap0,script=no,downscript=no', '-device', 'virtio-net-pci,netdev=outside,id=cable',
+      '-netdev', 'tap,id=outside,ifname=tap0,script=no,downscript=no', '-device', 'virtio-net-pci,netdev=outside,id=cable,romfile=',
       '-device', 'virtio-rng-pci', '-device', 'virtio-serial-pci',
       '-chardev', `socket,id=agent,path=${this.sockets}/agent,server=on,wait=off`,
       '-device', 'virtserialport,chardev=agent,name=agent',

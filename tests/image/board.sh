@@ -45,7 +45,7 @@ boot() { # card raspi3b|virt
         raspi3b) arguments+=(-M raspi3b -dtb "$files/bcm2837-rpi-3-b.dtb" -device usb-net,netdev=net
             -serial null -serial "file:$work/$name.console" -append "$line systemd.watchdog_sec=0") ;;
         virt) arguments+=(-M virt -cpu cortex-a53 -smp 2 -m 1024 -device virtio-blk-pci,drive=card
-            -device virtio-net-pci,netdev=net -serial "file:$work/$name.console" -append "$line console=ttyAMA0") ;;
+            -device virtio-net-pci,netdev=net,romfile= -serial "file:$work/$name.console" -append "$line console=ttyAMA0") ;;
     esac
     say "$name starts on $2"
     date +%s > "$work/$name.started"
