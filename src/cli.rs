@@ -189,6 +189,11 @@ Ticks while it looks, plays rising notes when a code was taken and a low one whe
 `callbox provision`, and those that phones make to share Wi-Fi. Afterwards `callbox board import` puts the settings in \
 force. Exits with code 1 where no code was shown in time.")]
     Scan(Scan),
+    /// Watch whether the Wi-Fi takes the board, and note for the import why not
+    #[command(after_help = "\
+Runs until it is ended, and prints a line for each change. A report that tells of it takes another `callbox board import`; \
+the image does that.")]
+    Wifi(BoardPlaces),
 }
 
 #[cfg(feature = "board")]

@@ -65,6 +65,8 @@ fn act(command: Command) -> Result<(), Failure> {
         Command::Board(BoardCommand::Import(places)) => on_board::import(&places.places()),
         #[cfg(feature = "board")]
         Command::Board(BoardCommand::Scan(scan)) => on_board::scan(scan),
+        #[cfg(feature = "board")]
+        Command::Board(BoardCommand::Wifi(places)) => on_board::wifi(&places.places()),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Arguments::command(), "callbox", &mut script);

@@ -29,12 +29,18 @@ pub fn scan(scan: Scan) -> Result<(), Failure> {
             Scanner::new(&camera.unwrap_or(CameraSource::Auto), &speaker.unwrap_or(SpeakerSink::Auto), within)
         }
     };
-    let tell = &mut |line: &str| {
-        // A console that is gone does not keep a person from setting up.
-        if let Err(error) = print(format!("{line}\n").as_bytes()) {
-            log::debug!(error:? = error; "nobody reads the console");
-        }
-    };
-    scanner.run(&places, tell).context("the board is not set up")?;
+    scanner.run(&places, &mut tell).context("the board is not set up")?;
     Ok(())
+}
+
+pub fn wifi(places: &Places) -> Result<(), Failure> {
+    board::radio::watch(places, &mut tell).context("the Wi-Fi is not watched any more")?;
+    Ok(())
+}
+
+/// A console that is gone does not keep a person from setting up.
+fn tell(line: &str) {
+    if let Err(error) = print(format!("{line}\n").as_bytes()) {
+        log::debug!(error:? = error; "nobody reads the console");
+    }
 }

@@ -11,7 +11,7 @@ use super::report::{self, CORRECT, Report};
 use super::settings::{self, Settings};
 use super::text::with_crlf;
 use super::wifi::{self, Wifi};
-use super::{Places, REPORT, SETTINGS, SUPPLICANT, UNCONFIGURED, WIFI, keyfile, led, supplicant};
+use super::{Places, REPORT, SETTINGS, SUPPLICANT, UNCONFIGURED, WIFI, WIFI_TROUBLE, keyfile, led, supplicant};
 use crate::durable::{self, Access};
 
 /// How an import went.
@@ -30,6 +30,8 @@ pub struct Import {
 const CARD: &str = "the boot partition of the card";
 const STORAGE: &str = "the board's own storage";
 const CHECK_CARD: &str = "put the card into a computer, check that its files can be opened, else write it anew";
+const CHECK_WIFI: &str = "compare name and password with those of the router, capitals count; correct them, save the file, and \
+                          start the board again. A network cable works in any case";
 const CHECK_STORAGE: &str = "start the board again; if this stays, write the card anew";
 
 /// Reads the boot partition, puts in force what is good there, and says how it went.
@@ -140,13 +142,23 @@ impl Work<'_> {
         };
         let run = self.places.run.join(SUPPLICANT);
         let written = match &text {
-            Some(text) => durable::replace_if_different(&run, text.as_bytes(), Access::PRIVATE)
-                .and_then(|_| durable::replace_if_different(&kept, text.as_bytes(), Access::PRIVATE))
-                .map(|_| ()),
-            None => durable::remove(&run).and_then(|()| durable::remove(&kept)),
+            Some(text) => durable::replace_if_different(&run, text.as_bytes(), Access::PRIVATE).and_then(|changed| {
+                durable::replace_if_different(&kept, text.as_bytes(), Access::PRIVATE).map(|_| changed)
+            }),
+            None => durable::remove(&run).and_then(|()| durable::remove(&kept)).map(|()| true),
         };
-        if let Err(error) = written {
+        let trouble = self.places.run.join(WIFI_TROUBLE);
+        let forgotten = match written {
+            // What the watch had to tell was about other networks.
+            Ok(true) => durable::remove(&trouble),
+            Ok(false) => Ok(()),
+            Err(error) => Err(error),
+        };
+        if let Err(error) = forgotten {
             self.report.problem(STORAGE, format!("the networks cannot be kept: {}", said(&error)), CHECK_STORAGE);
+        }
+        if let Ok(what) = fs::read_to_string(trouble) {
+            self.report.problem("Wi-Fi", what, CHECK_WIFI);
         }
         text.is_some()
     }

@@ -1,5 +1,5 @@
 //! What a flashed card needs around the daemon: settings and Wi-Fi from the boot partition, a report for whoever wrote
-//! them, and setting up by a QR code in front of the camera.
+//! them, setting up by a QR code in front of the camera, and whether the Wi-Fi takes the board.
 
 use std::path::{Path, PathBuf};
 
@@ -8,10 +8,12 @@ pub mod code;
 pub mod drawing;
 mod fields;
 mod import;
+mod joining;
 pub mod keyfile;
 mod led;
 pub mod look;
 pub mod network;
+pub mod radio;
 mod report;
 pub mod scan;
 mod settings;
@@ -31,6 +33,8 @@ pub const REPORT: &str = "callbox-report.txt";
 pub const SUPPLICANT: &str = "wpa_supplicant-wlan0.conf";
 /// Below `run`, present while the card holds nothing but what it was written with.
 pub const UNCONFIGURED: &str = "unconfigured";
+/// Below `run`: why the board is in no Wi-Fi, once it has tried.
+pub const WIFI_TROUBLE: &str = "wifi-trouble";
 
 /// The signaling server's token from a code, below `state`.
 pub const TOKEN: &str = "token";

@@ -17,6 +17,10 @@ const OUT = fileURLToPath(new URL('../../../target/hardware/appliance', import.m
 const SPEAKER = `${OUT}/speaker.wav`;
 const PAGE = `https://${ADDRESS}:8443/`;
 const CONFIG = '/etc/callbox/callbox.toml';
+const REPORT = '/boot/firmware/callbox-report.txt';
+/** The virtual Wi-Fi, and the address of its router. */
+const WIFI = 'Home';
+const WIFI_ROUTER = '10.78.0.1';
 const TONE_LOG = '/tmp/tone.log';
 /** How long an emulated processor may take for what a board does at once, in milliseconds. */
 const PATIENCE = 90_000;
@@ -212,6 +216,27 @@ step('SIGHUP with a broken configuration: the journal names the line, the call g
   await caller.hangUp();
 });
 
+step('the Wi-Fi: a wrong password stands in the report on the card, and with the right one the board joins', async (t) => {
+  // Two radios in one virtual air: the board's, and one that plays the access point.
+  await guest.run(`mkdir -p /run/systemd/network /run/access-point
+    printf '%s\\n' '[Match]' Name=wlan1 '[Network]' Address=${WIFI_ROUTER}/24 DHCPServer=yes \\
+      '[DHCPServer]' EmitRouter=no EmitDNS=no > /run/systemd/network/05-access-point.network
+    printf '%s\\n' ctrl_interface=/run/access-point 'network={' 'ssid="${WIFI}"' mode=2 frequency=2412 key_mgmt=WPA-PSK proto=RSN \\
+      'psk="the right one"' '}' > /run/access-point/conf
+    networkctl reload`, PATIENCE);
+  await wifi('the wrong one');
+  await guest.run('modprobe mac80211_hwsim radios=2', PATIENCE);
+  await guest.start('exec wpa_supplicant -i wlan1 -c /run/access-point/conf');
+  const since = Date.now();
+  const report = await guest.until(`cat ${REPORT}`, (text) => text.includes(`"${WIFI}" does not take the password`), PATIENCE * 2);
+  t.diagnostic(`told ${((Date.now() - since) / 1000).toFixed(1)} s after the radio was there`);
+  assert.match(report, /one thing needs your attention/);
+  await wifi('the right one');
+  await guest.until('ip -4 -br address show wlan0', (text) => text.includes(WIFI_ROUTER.replace(/1$/, '')), PATIENCE);
+  await guest.until(`cat ${REPORT}`, (text) => text.includes('all is well'), PATIENCE);
+  await guest.run('pkill -f /run/access-point/conf');
+});
+
 step('the state full to the last byte: it starts, and is called', async (t) => {
   // The last of it is kept for root.
   await guest.run(`cd /var/lib/callbox; fallocate -l "$(df --output=avail -B1 . | tail -n 1)" filler
@@ -278,6 +303,13 @@ const openCameras = () => guest.run(OPEN_CAMERAS).then((text) => text.trim());
 
 /** Changes the configuration in force, as an editor does, by a script for sed. */
 const setting = (script) => guest.run(`sed -i --follow-symlinks '${script}' ${CONFIG}`);
+
+/** Writes wifi.txt as with the card in a computer, and starts what a boot starts. */
+const wifi = (password) => guest.run(`mount -o remount,rw /boot/firmware
+  printf 'ssid = ${WIFI}\\r\\npassword = ${password}\\r\\ncountry = DE\\r\\n' > /boot/firmware/wifi.txt
+  mount -o remount,ro /boot/firmware
+  systemctl restart callbox-board-import
+  systemctl restart --no-block wpa_supplicant@wlan0 callbox-board-wifi`, PATIENCE);
 
 async function registered(patience = PATIENCE) {
   await guest.until('callbox status --json || true', (text) => {
