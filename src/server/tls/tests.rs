@@ -137,3 +137,17 @@ fn a_directory_that_cannot_be_written_is_explained() {
     let error = Authority::open(&dir.path().join("file/tls"), &[], start()).err().unwrap().to_string();
     assert!(error.contains("file/tls") && error.contains("[state] dir"), "{error}");
 }
+
+/// As on a full disk, but for root too: a directory is in the way of the file that is written first.
+#[test]
+fn a_certificate_that_cannot_be_kept_is_used() {
+    let dir = tempfile::tempdir().unwrap();
+    let needed = names(&["localhost"]);
+    let authority = Authority::open(dir.path(), &[], start()).unwrap();
+    fs::create_dir_all(dir.path().join("server.pem.tmp/x")).unwrap();
+    let leaf = authority.leaf(&needed, start()).unwrap();
+    assert!(leaf.serves(&needed, &authority, start()) && !dir.path().join("server.pem").exists());
+    fs::remove_dir_all(dir.path().join("server.pem.tmp")).unwrap();
+    assert_ne!(der(&authority.leaf(&needed, start()).unwrap()), der(&leaf));
+    assert!(dir.path().join("server.pem").exists());
+}
