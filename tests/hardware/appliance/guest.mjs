@@ -1,4 +1,4 @@
-// Boots the arm64 guest from the card that guest.sh writes. The image on it is unchanged: the control channel comes as a
+// Boots the arm64 guest from a card that guest.sh writes. The image on it is unchanged: the control channel comes as a
 // systemd credential on the kernel's command line.
 
 import { readFileSync } from 'node:fs';
@@ -15,15 +15,15 @@ const encoded = (name) =>
   Buffer.from(readFileSync(new URL(name, import.meta.url), 'utf8').replaceAll(/^ *#.*\n/gm, '')).toString('base64');
 
 /**
- * Boots from the card in `directory`; what an earlier boot wrote to it is there.
+ * Boots from a card in `directory`; what an earlier boot wrote to it is there.
  * @param {string} directory
- * @param {{ devices?: boolean, cable?: boolean, clock?: string }} [options] `devices`: whether camera and sound card are
- *   there from the start; `cable`: whether the network is; `clock`: what the battery-less clock says
+ * @param {{ card?: string, devices?: boolean, cable?: boolean, clock?: string }} [options] `devices`: whether camera and
+ *   sound card are there from the start; `cable`: whether the network is; `clock`: what the battery-less clock says
  */
-export async function boot(directory, { devices = true, cable = true, clock = 'utc' } = {}) {
+export async function boot(directory, { card = 'card.img', devices = true, cable = true, clock = 'utc' } = {}) {
   const machine = new Machine(directory, 'qemu-system-aarch64', [
     '-machine', 'virt', '-cpu', 'cortex-a72', '-smp', '2', '-m', '1024', '-accel', 'tcg,thread=multi', '-rtc', `base=${clock}`,
-    '-drive', `file=${directory}/card.img,format=raw,if=none,id=card`, '-device', 'virtio-blk-pci,drive=card',
+    '-drive', `file=${directory}/${card},format=raw,if=none,id=card`, '-device', 'virtio-blk-pci,drive=card',
     '-kernel', `${directory}/vmlinuz`, '-initrd', `${directory}/initrd.img`,
     '-append', [
       'console=ttyAMA0 panic=-1 audit=0 quiet loglevel=4',

@@ -1,7 +1,7 @@
 #!/bin/sh
-# Flashes a card for the appliance's virtual machine, under target/hardware/appliance: the image as it is, on a disk that
-# is larger than it, with a configuration on the FAT partition as a person would write it. Kernel and initrd, which
-# the Raspberry Pi's firmware would load from that partition, are taken out of it for QEMU.
+# Flashes cards for the appliance's virtual machine, under target/hardware/appliance: the image as it is, on disks that
+# are larger than it. fresh.img is left so; card.img gets a configuration on the FAT partition as a person would write it.
+# Kernel and initrd, which the Raspberry Pi's firmware would load from that partition, are taken out of it for QEMU.
 #
 #   guest.sh IMAGE
 set -eu
@@ -12,9 +12,10 @@ PATH=$PATH:/usr/sbin:/sbin
 mkdir -p "$out"
 
 card=$out/card.img
-rm -f "$card"
+rm -f "$card" "$out/fresh.img"
 cp --sparse=always "$1" "$card"
 truncate --size 1G "$card"
+cp --sparse=always "$card" "$out/fresh.img"
 # In sectors of 512 bytes.
 start=$(sfdisk --dump "$card" | sed -n 's/.*start= *\([0-9]*\),.*type=c.*/\1/p')
 fat=$card@@$((start * 512))

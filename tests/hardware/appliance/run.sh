@@ -1,5 +1,6 @@
 #!/bin/sh
-# The appliance on virtual hardware: flashes a card with the image and runs appliance.test.mjs in a network of its own.
+# The appliance on virtual hardware: flashes cards with the image and runs the tests beside this file, one after the other,
+# in a network of their own.
 #
 #   run.sh [IMAGE]      the newest under target/image where none is named
 set -eu
@@ -15,4 +16,5 @@ CHROMIUM_BIN=$("$root/scripts/setup" chromium)
 export CHROMIUM_BIN
 echo "hardware test: $image"
 "$here/guest.sh" "$image"
-exec "$here/../network" timeout --kill-after=5 3600 node --test --test-reporter=spec "$here/appliance.test.mjs"
+exec "$here/../network" timeout --kill-after=5 3600 node --test --test-concurrency=1 --test-reporter=spec \
+    "$here/setup.test.mjs" "$here/appliance.test.mjs"
