@@ -5,7 +5,8 @@ CARGO_TARGET_DIR ?= target
 BROWSER := tests/browser
 
 .DEFAULT_GOAL := help
-.PHONY: help run build cross deb test test-rust test-browser test-devices test-hardware test-power test-packages image test-image bench fmt lint doc book
+.PHONY: help run build cross deb test test-rust test-browser test-devices test-hardware \
+    test-power test-power-quick test-packages test-packages-quick test-reproducible image test-image bench fmt lint doc book
 
 help:
 	@echo 'make run            build and start device and server together; open the address it prints'
@@ -15,9 +16,13 @@ help:
 	@echo 'make deb            Debian packages in target/deb: ARCH=arm64, armhf or amd64; without it, this machine'"'"'s'
 	@echo 'make test           all tests, in Chromium too (make test-rust, make test-browser: one half)'
 	@echo 'make test-packages  install, upgrade, remove and purge the packages on clean systems of Debian 12 and 13'
+	@echo '                    (make test-packages-quick: on this Debian, with what the tests have built)'
+	@echo 'make test-reproducible'
+	@echo '                    two cross builds must be the same, byte by byte'
 	@echo 'make test-devices   the program in a virtual machine with camera and sound card; takes minutes'
 	@echo 'make test-hardware  the image in a virtual arm64 machine; takes longer. IMAGE=FILE takes another than it builds'
 	@echo 'make test-power     QEMU killed a hundred times during updates and changes of settings; takes half an hour'
+	@echo '                    (make test-power-quick: a dozen times, with what the tests have built)'
 	@echo 'make image          a card image for the Raspberry Pi, target/image/callbox-rpi-VERSION.img.xz; takes minutes'
 	@echo 'make test-image     boots that image on an emulated Raspberry Pi; takes minutes'
 	@echo 'make bench          how fast it is'
@@ -38,6 +43,10 @@ cross:
 	@scripts/setup cross
 	cross/build $(ARCH)
 	cross/verify $(ARCH)
+
+test-reproducible: ARCH ?= arm64
+test-reproducible: cross
+	cross/reproduce $(ARCH)
 
 # DEB_BINARIES names programs that are built already.
 deb: ARCH ?= $(shell dpkg --print-architecture)
@@ -73,9 +82,26 @@ test-packages:
 	$(MAKE) deb ARCH=amd64
 	tests/packages/run.sh
 
+# The same around the programs of the tests, on the Debian at hand, which is theirs.
+test-packages-quick:
+	@scripts/setup test
+	@scripts/setup packages
+	deb/from-debug target/deb/debug
+	$(MAKE) deb DEB_BINARIES=target/deb/debug
+	PACKAGE_TEST_RELEASES=$$(. /etc/os-release && echo $$VERSION_CODENAME) tests/packages/run.sh
+
 test-power: export CALLBOX_BIN ?= $(abspath $(CARGO_TARGET_DIR))/release/callbox
 test-power: export CALLBOX_UPDATE_BIN ?= $(abspath $(CARGO_TARGET_DIR))/release/callbox-update
 test-power: build
+	tests/power/run.sh
+
+# A few cuts of the tests' programs.
+test-power-quick: export CALLBOX_BIN ?= $(abspath $(CARGO_TARGET_DIR))/debug/callbox
+test-power-quick: export CALLBOX_UPDATE_BIN ?= $(abspath $(CARGO_TARGET_DIR))/debug/callbox-update
+test-power-quick: export CUTS ?= 12
+test-power-quick:
+	@scripts/setup test
+	cargo build --locked
 	tests/power/run.sh
 
 BOARD ?= rpi
