@@ -412,6 +412,7 @@ impl Supplicant {
         // An event may come before the answer that is waited for.
         self.say("<3>CTRL-EVENT-SCAN-STARTED ");
         self.answer("LIST_NETWORKS", "network id / ssid / bssid / flags\n0\tCaf\\xc3\\xa9\tany\t\n");
+        self.answer("SCAN_RESULTS", "bssid / frequency / signal level / flags / ssid\n");
         self.answer("STATUS", &format!("wpa_state={state}\naddress=02:00:00:00:00:00\n"));
     }
 }
@@ -439,7 +440,11 @@ fn a_wi_fi_that_refuses_the_board_stands_in_the_report() {
     assert_eq!(says(), "Wi-Fi: \"Café\" does not take the password");
     let import = board::import(&board.places);
     assert_eq!((import.problems, board.blinks()), (1, true));
-    assert!(board.report().contains("\"Café\" does not take the password"), "{}", board.report());
+    let report = board.report();
+    assert!(
+        report.contains("1. Wi-Fi\r\n   \"Café\" does not take the password\r\n   What to do: compare"),
+        "{report}"
+    );
     // What it says is of these networks alone.
     let found = fs::read_to_string(board.places.run.join(WIFI_TROUBLE)).unwrap();
     board.write(WIFI, HOME.as_bytes());

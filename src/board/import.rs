@@ -30,8 +30,6 @@ pub struct Import {
 const CARD: &str = "the boot partition of the card";
 const STORAGE: &str = "the board's own storage";
 const CHECK_CARD: &str = "put the card into a computer, check that its files can be opened, else write it anew";
-const CHECK_WIFI: &str = "compare name and password with those of the router, capitals count; correct them, save the file, and \
-                          start the board again. A network cable works in any case";
 const CHECK_STORAGE: &str = "start the board again; if this stays, write the card anew";
 
 /// Reads the boot partition, puts in force what is good there, and says how it went.
@@ -157,8 +155,10 @@ impl Work<'_> {
         if let Err(error) = forgotten {
             self.report.problem(STORAGE, format!("the networks cannot be kept: {}", said(&error)), CHECK_STORAGE);
         }
-        if let Ok(what) = fs::read_to_string(trouble) {
-            self.report.problem("Wi-Fi", what, CHECK_WIFI);
+        // What is wrong, and on the next line what to do.
+        if let Ok(text) = fs::read_to_string(trouble) {
+            let (what, remedy) = text.trim_end().split_once('\n').unwrap_or((text.trim_end(), CORRECT));
+            self.report.problem("Wi-Fi", what, remedy.to_owned());
         }
         text.is_some()
     }

@@ -6,7 +6,7 @@ use std::os::unix::net::UnixDatagram;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use super::joining::{Change, Joining};
+use super::joining::{Air, Change, Joining, Known};
 use super::{Places, WIFI_TROUBLE};
 use crate::durable::{self, Access};
 
@@ -19,15 +19,17 @@ const ANSWER: Duration = Duration::from_secs(5);
 const PING: Duration = Duration::from_secs(15);
 /// wpa_supplicant's replies have 4096 bytes at most.
 const MAX_REPLY: usize = 4096;
+/// The longest line of SCAN_RESULTS: 32 bytes of a name are 128 when escaped.
+const MAX_LINE: usize = 256;
 
 /// Watches for as long as the process lives. `tell` gets a line for each change, after the file has it.
 pub fn watch(places: &Places, tell: &mut dyn FnMut(&str)) -> io::Result<()> {
     let trouble = places.run.join(WIFI_TROUBLE);
     let mut told = |change: Change| -> io::Result<()> {
         match change {
-            Change::Trouble(text) => {
-                durable::replace(&trouble, text.as_bytes(), Access::PUBLIC)?;
-                tell(&format!("Wi-Fi: {text}"));
+            Change::Trouble { what, remedy } => {
+                durable::replace(&trouble, format!("{what}\n{remedy}\n").as_bytes(), Access::PUBLIC)?;
+                tell(&format!("Wi-Fi: {what}"));
             }
             Change::Over => {
                 durable::remove(&trouble)?;
@@ -66,9 +68,13 @@ impl Radio {
         radio.socket.connect(places.root.join("run/wpa_supplicant").join(INTERFACE))?;
         radio.ask("ATTACH", joining, start)?;
         let networks = radio.ask("LIST_NETWORKS", joining, start)?;
-        joining.radio_found(column(&networks, 1), start.elapsed());
-        if radio.ask("STATUS", joining, start)?.lines().any(|line| line == "wpa_state=COMPLETED") {
-            joining.joined();
+        joining.radio_found(known(&networks), start.elapsed());
+        let results = radio.ask("SCAN_RESULTS", joining, start)?;
+        joining.scanned(air(&results));
+        let status = radio.ask("STATUS", joining, start)?;
+        if status.lines().any(|line| line == "wpa_state=COMPLETED") {
+            let id = status.lines().find_map(|line| line.strip_prefix("id=")).and_then(|id| id.parse().ok());
+            joining.joined(id);
         }
         Ok(radio)
     }
@@ -97,7 +103,7 @@ impl Radio {
             self.heard(&event, joining, start);
             if event.contains("CTRL-EVENT-SCAN-RESULTS") {
                 match self.ask("SCAN_RESULTS", joining, start) {
-                    Ok(results) => joining.in_reach(column(&results, 4)),
+                    Ok(results) => joining.scanned(air(&results)),
                     Err(error) => return Ok(error),
                 }
             }
@@ -144,15 +150,33 @@ impl Drop for Radio {
     }
 }
 
-/// The names in a column of a table with a heading, each once; networks without a name are left out.
-fn column(table: &str, number: usize) -> Vec<String> {
+/// The networks of LIST_NETWORKS: number, name, access point, flags, with a heading and tabs between.
+fn known(table: &str) -> Vec<Known> {
+    let network = |line: &str| {
+        let (id, rest) = line.split_once('\t')?;
+        let printed = rest.split('\t').next()?.to_owned();
+        Some(Known { id: id.parse().ok()?, name: unescaped(&printed), printed })
+    };
+    table.lines().skip(1).filter_map(network).collect()
+}
+
+/// The networks of SCAN_RESULTS: access point, MHz, dBm, flags, name. Each name once; networks without one are left out.
+fn air(table: &str) -> Air {
+    let heard = |line: &str| {
+        let mut fields = line.split('\t').skip(2);
+        let signal: i32 = fields.next()?.parse().ok()?;
+        Some((signal, unescaped(fields.nth(1)?)))
+    };
+    let mut all: Vec<(i32, String)> = table.lines().skip(1).filter_map(heard).collect();
+    all.sort_by_key(|(signal, _)| std::cmp::Reverse(*signal));
     let mut names: Vec<String> = Vec::new();
-    for name in table.lines().skip(1).filter_map(|line| line.split('\t').nth(number)).map(unescaped) {
+    for (_, name) in all {
         if !name.trim_matches('\0').is_empty() && !names.contains(&name) {
             names.push(name);
         }
     }
-    names
+    // A longer answer is cut without a word, after the last line that fits or in the middle of one.
+    Air { names, cut: table.len() + MAX_LINE > MAX_REPLY }
 }
 
 /// A network's name as wpa_supplicant prints it: `\\`, `\"`, `\e`, `\n`, `\r`, `\t`, and `\x` with two digits.
@@ -181,20 +205,41 @@ fn unescaped(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        /// Whoever is in reach of the radio chooses what stands in the tables and events.
+        #[test]
+        fn no_name_in_the_air_is_too_odd(name in "[\\\\\"'xa-f0-9\t\n\r \u{0}-\u{1f}é]{0,40}", number in 0..3_usize) {
+            let mut joining = Joining::new(false, Duration::ZERO);
+            joining.radio_found(known(&format!("heading\n0\t{name}\tany\t\n")), Duration::ZERO);
+            joining.scanned(air(&format!("heading\n{name}\t1\t-30\t\t{name}\n")));
+            joining.handle(&name, Duration::ZERO);
+            joining.handle(&format!("Trying to associate with SSID '{name}'"), Duration::ZERO);
+            let disabled = format!("CTRL-EVENT-SSID-TEMP-DISABLED id={number} ssid=\"{name}\" reason=WRONG_KEY");
+            joining.handle(&disabled, Duration::ZERO);
+            if let Some(Change::Trouble { what, .. }) = joining.poll(Duration::from_secs(60)) {
+                prop_assert!(!what.chars().any(char::is_control), "{what:?}");
+            }
+        }
+    }
 
     #[test]
     fn names_are_read_from_wpa_supplicants_tables() {
-        let networks =
-            "network id / ssid / bssid / flags\n0\tCaf\\xc3\\xa9 \\\"2\\\"\tany\t[CURRENT]\n1\ta\\\\b\tany\t\n";
-        assert_eq!(column(networks, 1), ["Café \"2\"", "a\\b"]);
+        let networks = "network id / ssid / bssid / flags\n0\tCaf\\xc3\\xa9 \\\"2\\\"\tany\t[CURRENT]\n\
+                        2\tHome\tany\t\n3\tHome\tany\t\n";
+        let read: Vec<_> = known(networks).into_iter().map(|known| (known.id, known.name)).collect();
+        assert_eq!(read, [(0, "Café \"2\"".to_owned()), (2, "Home".to_owned()), (3, "Home".to_owned())]);
         let scan = "bssid / frequency / signal level / flags / ssid\n\
+                    02:00:00:00:05:00\t2412\t-70\t[ESS]\tFar\n\
                     02:00:00:00:01:00\t2412\t-30\t[WPA2-PSK-CCMP][ESS]\tHome\n\
                     02:00:00:00:02:00\t5180\t-50\t[WPA2-PSK-CCMP][ESS]\tHome\n\
                     02:00:00:00:03:00\t2412\t-60\t[ESS]\t\n\
                     02:00:00:00:04:00\t2412\t-60\t[ESS]\t\\x00\\x00\n";
-        assert_eq!(column(scan, 4), ["Home"]);
-        assert_eq!((column("", 1), column("FAIL\n", 1)), (Vec::new(), Vec::<String>::new()));
+        assert_eq!((air(scan).names, air(scan).cut), (vec!["Home".to_owned(), "Far".to_owned()], false));
+        assert!(known("FAIL\n").is_empty() && air("").names.is_empty() && air(&"x".repeat(4000)).cut);
         assert_eq!(
             (unescaped("\\"), unescaped("\\x4"), unescaped("\\xff")),
             ("\\".into(), "@".into(), "\u{fffd}".into())

@@ -1,6 +1,7 @@
 //! The report for the person who edited the files: what is wrong and where, what to do, and what the board does
 //! meanwhile. It holds no date, so that an unchanged report is not written to the card again.
 
+use std::borrow::Cow;
 use std::fmt::Write;
 
 use crate::config::{Config, Tls};
@@ -19,15 +20,15 @@ pub struct Problem {
     /// "callbox.toml, line 3".
     pub place: String,
     pub what: String,
-    pub remedy: &'static str,
+    pub remedy: Cow<'static, str>,
 }
 
 /// For mistakes in a file.
 pub const CORRECT: &str = "correct this, save the file, and start the board again";
 
 impl Report {
-    pub fn problem(&mut self, place: impl Into<String>, what: impl Into<String>, remedy: &'static str) {
-        self.problems.push(Problem { place: place.into(), what: what.into(), remedy });
+    pub fn problem(&mut self, place: impl Into<String>, what: impl Into<String>, remedy: impl Into<Cow<'static, str>>) {
+        self.problems.push(Problem { place: place.into(), what: what.into(), remedy: remedy.into() });
     }
 
     /// What stays in force because of a problem.
