@@ -48,7 +48,7 @@ test-reproducible: ARCH ?= arm64
 test-reproducible: cross
 	cross/reproduce $(ARCH)
 
-# DEB_BINARIES names programs that are built already.
+# DEB_BINARIES names programs that are built already, DEB_OUT where the packages go.
 deb: ARCH ?= $(shell dpkg --print-architecture)
 deb:
 	@scripts/setup deb
@@ -83,11 +83,12 @@ test-packages:
 	tests/packages/run.sh
 
 # The same around the programs of the tests, on the Debian at hand, which is theirs.
+test-packages-quick: export DEB_OUT := target/deb/debug
 test-packages-quick:
 	@scripts/setup test
 	@scripts/setup packages
-	deb/from-debug target/deb/debug
-	$(MAKE) deb DEB_BINARIES=target/deb/debug
+	deb/from-debug $(DEB_OUT)/programs
+	$(MAKE) deb DEB_BINARIES=$(DEB_OUT)/programs
 	PACKAGE_TEST_RELEASES=$$(. /etc/os-release && echo $$VERSION_CODENAME) tests/packages/run.sh
 
 test-power: export CALLBOX_BIN ?= $(abspath $(CARGO_TARGET_DIR))/release/callbox

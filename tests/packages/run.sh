@@ -19,7 +19,7 @@ main() {
     mkdir "$work/deb"
     local package releases
     for package in callbox callbox-server; do
-        cp "target/deb/${package}_${version}_$arch.deb" "$work/deb/$package.deb"
+        cp "${DEB_OUT:-target/deb}/${package}_${version}_$arch.deb" "$work/deb/$package.deb"
     done
     lintian --allow-root --fail-on error,warning "$work"/deb/*.deb || die "lintian is not content"
     say "lintian is content"
