@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { after, afterEach, before, test } from 'node:test';
+import { after, afterEach, before, test as register } from 'node:test';
 import { closePages, dial, notice, online, openPage, picture, reaches, screenshot, startBrowser } from './harness/browser.js';
 import {
   deviceConfiguration, eventually, freePort, read, serverConfiguration, startCallbox, workspace,
@@ -36,6 +36,15 @@ after(async () => {
   const code = await device.stop();
   files.remove();
   assert.equal(code, 0, device.output());
+});
+
+/** A test that shows what the device said, where it fails. @param {string} name @param {() => Promise<void>} run */
+const test = (name, run) => register(name, async (t) => {
+  const from = device.output().length;
+  await run().catch((error) => {
+    for (const line of device.output().slice(from).split('\n')) t.diagnostic(line);
+    throw error;
+  });
 });
 
 /** @param {string} name */
