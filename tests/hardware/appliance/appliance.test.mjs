@@ -274,7 +274,8 @@ step('the cable plugged in: it has an address, the time, and can be called', asy
 });
 
 step('the camera and the sound card appear: the next call has them', async (t) => {
-  await guest.run('modprobe vivid n_devs=1 num_inputs=1 input_types=0 node_types=0x1; modprobe snd-aloop', PATIENCE);
+  // Until udev has given them to their groups the service may not open them.
+  await guest.run('modprobe vivid n_devs=1 num_inputs=1 input_types=0 node_types=0x1; modprobe snd-aloop; udevadm settle', PATIENCE);
   await guest.start(PLAY_TONE, TONE_LOG);
   await caller.call();
   await until(() => caller.seesBars(), PATIENCE);
