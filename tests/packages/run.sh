@@ -59,7 +59,7 @@ system() {
     if [ -z "$(find "$tar" -mtime -30 2>/dev/null)" ]; then
         say "making a minimal $1"
         # A release can be older than the clock allows, and is the same release.
-        as_root mmdebstrap --quiet --mode=root --variant=apt --architectures="$arch" \
+        as_root mmdebstrap --quiet --mode=root --format=tar --variant=apt --architectures="$arch" \
             --aptopt='Acquire::Check-Valid-Until "false"' --aptopt='APT::Install-Recommends "false"' \
             "$1" "$tar.unfinished" "deb $MIRROR $1 main"
         mv "$tar.unfinished" "$tar"
