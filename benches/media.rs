@@ -5,10 +5,10 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use callbox::board::drawing::Drawing;
-use callbox::board::look::Look;
-use callbox::logic::fanout::{Fanout, Next};
-use callbox::logic::level::Level;
+use callbox::board::setup::drawing::Drawing;
+use callbox::board::setup::look::Look;
+use callbox::logic::picture::fanout::{Fanout, Next};
+use callbox::logic::picture::level::Level;
 use callbox::logic::unit::AccessUnit;
 use callbox::media::camera::{Wanted, synthetic};
 use callbox::media::convert::{Converter, Layout, PixelFormat};

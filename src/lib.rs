@@ -16,13 +16,13 @@
 //! logic, protocol            L0  pure state machines, told the time and the randomness; the wire
 //! ```
 //!
-//! `config` is read in `main`, `server` and `device`, which pass narrow values down. `durable` writes files and knows
-//! nothing of ours. `update` is all of `callbox-update`, which is another binary.
+//! `config` is read in `main`, `server` and `device`, which pass narrow values down. `base` is for
+//! every part and knows none. `update` is all of `callbox-update`, which is another binary.
 
 #![forbid(unsafe_code)]
 
+pub mod base;
 pub mod config;
-pub mod durable;
 pub mod protocol;
 
 #[cfg(feature = "board")]

@@ -3,18 +3,18 @@
 
 use std::collections::BTreeSet;
 
-use callbox::config::keys::{ICE_SERVER_KEYS, KEYS, Kind, Preset};
+use callbox::config::keys::{Form, ICE_SERVER_KEYS, KEYS, Preset};
 use callbox::config::{Config, DEFAULT_FILE};
 
 const EXAMPLE: &str = include_str!("../docs/callbox.example.toml");
 const DOCUMENT: &str = include_str!("../docs/config.md");
 
-fn kind(kind: Kind) -> &'static str {
+fn kind(kind: Form) -> &'static str {
     match kind {
-        Kind::Text => "text",
-        Kind::Integer => "integer",
-        Kind::Boolean => "boolean",
-        Kind::List => "list",
+        Form::Text => "text",
+        Form::Integer => "integer",
+        Form::Boolean => "boolean",
+        Form::List => "list",
     }
 }
 

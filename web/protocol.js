@@ -1,5 +1,5 @@
 /**
- * The browser's side of src/protocol.rs: every message of the signaling WebSocket, and the limits that concern a page.
+ * The browser's side of src/protocol/: every message of the signaling WebSocket, and the limits that concern a page.
  * What arrives is checked here once; the rest of the page works with the types below.
  */
 

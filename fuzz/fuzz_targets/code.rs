@@ -1,7 +1,7 @@
 //! Any text from in front of a camera: never a panic, and what is taken is written back as it was read.
 #![no_main]
 
-use callbox::board::code::Code;
+use callbox::board::setup::code::Code;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|text: &str| {

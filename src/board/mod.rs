@@ -3,25 +3,11 @@
 
 use std::path::{Path, PathBuf};
 
-mod chime;
-pub mod code;
-pub mod drawing;
-mod fields;
-mod import;
-mod joining;
-pub mod keyfile;
-mod led;
-pub mod look;
-pub mod network;
-pub mod radio;
-mod report;
-pub mod scan;
-mod settings;
-mod supplicant;
-mod text;
+pub mod card;
+pub mod setup;
 pub mod wifi;
 
-pub use import::{Import, import};
+pub use card::import::{Import, import};
 
 /// The settings on the boot partition.
 pub const SETTINGS: &str = "callbox.toml";

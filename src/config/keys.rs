@@ -5,7 +5,7 @@
 pub struct Key {
     /// Section and name, such as "server.tls.mode".
     pub path: &'static str,
-    pub kind: Kind,
+    pub kind: Form,
     /// Completes "must be ...".
     pub allowed: &'static str,
     pub default: Preset,
@@ -15,7 +15,7 @@ pub struct Key {
 
 /// How a value is written; in the environment text is taken as it stands, everything else is TOML.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum Form {
     Text,
     Integer,
     Boolean,
@@ -50,7 +50,7 @@ impl Key {
     }
 }
 
-const fn key(path: &'static str, kind: Kind, allowed: &'static str, default: Preset) -> Key {
+const fn key(path: &'static str, kind: Form, allowed: &'static str, default: Preset) -> Key {
     Key { path, kind, allowed, default, live: false }
 }
 
@@ -60,7 +60,7 @@ impl Key {
     }
 }
 
-use Kind::{Boolean, Integer, List, Text};
+use Form::{Boolean, Integer, List, Text};
 use Preset::{Computed, Unset, Value};
 
 const FILE: &str = "the path of a file that can be read";

@@ -11,7 +11,7 @@ use toml::Spanned;
 use toml::de::{DeString, DeTable, DeValue};
 
 use super::error::Problem;
-use super::keys::{self, KEYS, Key, Kind, Preset};
+use super::keys::{self, Form, KEYS, Key, Preset};
 
 /// Where a value came from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -209,8 +209,8 @@ impl Gathering {
 fn read_variable(key: &Key, value: Option<&str>, origin: &Origin) -> Result<Value, String> {
     let value = value.ok_or("this is not UTF-8 text")?;
     match key.kind {
-        Kind::Text => Ok(Value::Text(value.to_owned())),
-        Kind::Integer | Kind::Boolean | Kind::List => match DeValue::parse(value.trim()) {
+        Form::Text => Ok(Value::Text(value.to_owned())),
+        Form::Integer | Form::Boolean | Form::List => match DeValue::parse(value.trim()) {
             Ok(parsed) => Ok(Convert::To(origin).node(&parsed).value),
             Err(_) => Err(format!("{value:?} is not a value as TOML writes it")),
         },

@@ -30,9 +30,9 @@ pub const DEFAULT_FILE: &str = "/etc/callbox/callbox.toml";
 /// The whole configuration. Paths are as they will be opened: relative ones in the file are taken from its directory.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
-    pub device: Device,
+    pub device: Identity,
     pub signaling: Signaling,
-    pub server: Server,
+    pub server: Serving,
     pub camera: Camera,
     pub microphone: MicrophoneSource,
     pub speaker: SpeakerSink,
@@ -45,7 +45,7 @@ pub struct Config {
 
 /// `[device]`: who this device is at the signaling server.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Device {
+pub struct Identity {
     pub id: UserId,
     /// What people read.
     pub name: String,
@@ -77,7 +77,7 @@ impl std::fmt::Debug for Token {
 
 /// `[server]`: the signaling server, embedded or alone.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Server {
+pub struct Serving {
     /// Loopback, unless `insecure` says that strangers may reach it.
     pub listen: SocketAddr,
     pub insecure: bool,

@@ -9,8 +9,8 @@ use super::layers::{Entry, Layers, Node, Origin, Value, unknown};
 use super::surroundings::Surroundings;
 use super::values::{self, IceUrl};
 use super::{
-    Answer, Calls, Camera, CameraSource, Config, Control, Device, Ice, IcePolicy, MicrophoneSource, Server, Signaling,
-    SpeakerSink, State, Tls,
+    Answer, Calls, Camera, CameraSource, Config, Control, Ice, IcePolicy, Identity, MicrophoneSource, Serving,
+    Signaling, SpeakerSink, State, Tls,
 };
 use crate::protocol::IceServer;
 
@@ -41,7 +41,7 @@ impl Reader<'_> {
         let id = self.text("device.id", values::id).unwrap_or_else(|| surroundings.device_id());
         let name = self.text("device.name", values::name).unwrap_or_else(|| id.to_string());
         Config {
-            device: Device { id, name },
+            device: Identity { id, name },
             signaling: self.signaling(),
             server: self.server(),
             camera: self.camera(),
@@ -70,7 +70,7 @@ impl Reader<'_> {
         }
     }
 
-    fn server(&mut self) -> Server {
+    fn server(&mut self) -> Serving {
         let nowhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let listen = self.text("server.listen", values::listen).unwrap_or(nowhere);
         let insecure = self.get("server.insecure", boolean).unwrap_or(false);
@@ -90,7 +90,7 @@ impl Reader<'_> {
             let name = |text: &str| values::is_host_name(text).then(|| text.to_ascii_lowercase());
             items.iter().map(|item| item.value.as_text().and_then(name).ok_or(None)).collect()
         });
-        Server { listen, insecure, http_listen, names: names.unwrap_or_default(), tls: self.tls(&listen) }
+        Serving { listen, insecure, http_listen, names: names.unwrap_or_default(), tls: self.tls(&listen) }
     }
 
     fn tls(&mut self, listen: &SocketAddr) -> Tls {

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::keys::{KEYS, Kind};
+use super::keys::{Form, KEYS};
 use super::layers::{Layers, Origin};
 use super::values::{self, IceUrl};
 use super::{Answer, Config, IcePolicy, Tls};
@@ -28,7 +28,7 @@ pub(super) fn effective(config: &Config, layers: &Layers) -> String {
         let origin = layers.origin(key.path);
         match value(config, key.path) {
             Some(text) => {
-                let text = if key.kind == Kind::Text { quote(&text) } else { text };
+                let text = if key.kind == Form::Text { quote(&text) } else { text };
                 line(&mut out, &format!("{} = {text}", key.name()), &origin);
             }
             None => line(&mut out, &format!("# {} =", key.name()), &"not set"),

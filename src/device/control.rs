@@ -33,7 +33,7 @@ const REPLY: Duration = Duration::from_secs(10);
 /// What the operator can ask for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "command", rename_all = "camelCase", deny_unknown_fields)]
-pub enum Command {
+pub enum Operation {
     Status,
     Call {
         user: UserId,
@@ -46,7 +46,7 @@ pub enum Command {
 
 /// A command on its way to the switchboard.
 pub struct Order {
-    pub operation: Command,
+    pub operation: Operation,
     pub reply: oneshot::Sender<Value>,
 }
 
@@ -69,7 +69,7 @@ pub enum ControlError {
 }
 
 /// Sends one command to the running daemon and returns its reply.
-pub async fn request(path: &Path, command: &Command) -> Result<Value, ControlError> {
+pub async fn request(path: &Path, operation: &Operation) -> Result<Value, ControlError> {
     let fail = |error: io::Error| match error.kind() {
         io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => ControlError::NotRunning { path: path.into() },
         io::ErrorKind::PermissionDenied => ControlError::Forbidden { path: path.into() },
@@ -77,7 +77,7 @@ pub async fn request(path: &Path, command: &Command) -> Result<Value, ControlErr
     };
     let exchange = async {
         let mut stream = UnixStream::connect(path).await?;
-        let line = serde_json::to_string(command)?;
+        let line = serde_json::to_string(operation)?;
         stream.write_all(format!("{line}\n").as_bytes()).await?;
         let mut reply = String::new();
         BufReader::new(stream).read_line(&mut reply).await?;
@@ -172,7 +172,7 @@ async fn serve(stream: UnixStream, orders: mpsc::Sender<Order>) -> io::Result<()
             Ok(Ok(0)) | Err(_) => return Ok(()),
             Ok(length) => drop(length?),
         }
-        let reply = match (line.last(), serde_json::from_slice::<Command>(&line)) {
+        let reply = match (line.last(), serde_json::from_slice::<Operation>(&line)) {
             (Some(b'\n'), Ok(operation)) => carry_out(operation, &orders).await,
             (Some(b'\n'), Err(error)) => json!({ "ok": false, "error": format!("not a command: {error}") }),
             _ => json!({ "ok": false, "error": "not a line of at most 4096 bytes" }),
@@ -184,12 +184,12 @@ async fn serve(stream: UnixStream, orders: mpsc::Sender<Order>) -> io::Result<()
     }
 }
 
-async fn carry_out(operation: Command, orders: &mpsc::Sender<Order>) -> Value {
+async fn carry_out(operation: Operation, orders: &mpsc::Sender<Order>) -> Value {
     let patience = match operation {
-        Command::Call { .. } => CALL_NEWS,
-        Command::Status | Command::Answer | Command::Hangup | Command::Block => REPLY,
+        Operation::Call { .. } => CALL_NEWS,
+        Operation::Status | Operation::Answer | Operation::Hangup | Operation::Block => REPLY,
     };
-    let calling = matches!(operation, Command::Call { .. });
+    let calling = matches!(operation, Operation::Call { .. });
     let (reply, answer) = oneshot::channel();
     if orders.send(Order { operation, reply }).await.is_err() {
         return json!({ "ok": false, "error": "Callbox is ending" });
@@ -209,7 +209,7 @@ mod tests {
     async fn carries_commands_and_replaces_a_dead_socket() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("run/callbox.sock");
-        assert!(matches!(request(&path, &Command::Status).await, Err(ControlError::NotRunning { .. })));
+        assert!(matches!(request(&path, &Operation::Status).await, Err(ControlError::NotRunning { .. })));
         std::fs::create_dir(folder.path().join("run")).unwrap();
         drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
 
@@ -219,16 +219,16 @@ mod tests {
         tokio::spawn(async move {
             while let Some(order) = orders.recv().await {
                 let reply = match order.operation {
-                    Command::Call { user } => json!({ "ok": true, "user": user }),
-                    Command::Hangup | Command::Block => json!({ "ok": false, "error": "no" }),
-                    Command::Status | Command::Answer => json!({ "ok": true }),
+                    Operation::Call { user } => json!({ "ok": true, "user": user }),
+                    Operation::Hangup | Operation::Block => json!({ "ok": false, "error": "no" }),
+                    Operation::Status | Operation::Answer => json!({ "ok": true }),
                 };
                 order.reply.send(reply).unwrap();
             }
         });
-        let call = Command::Call { user: "anna".parse().unwrap() };
+        let call = Operation::Call { user: "anna".parse().unwrap() };
         assert_eq!(request(&path, &call).await.unwrap()["user"], "anna");
-        assert!(matches!(request(&path, &Command::Hangup).await, Err(ControlError::Refused(why)) if why == "no"));
+        assert!(matches!(request(&path, &Operation::Hangup).await, Err(ControlError::Refused(why)) if why == "no"));
 
         let mut stream = BufReader::new(UnixStream::connect(&path).await.unwrap());
         for (line, part) in [("rubbish\n", "not a command"), (&*format!("{}\n", "x".repeat(5000)), "4096")] {

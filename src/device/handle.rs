@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::time::timeout;
 
 use super::studio::Studio;
 use super::{Terms, sources};
+use crate::base::task::answers;
 use crate::config::Config;
 use crate::logic::health::{Health, Stuck};
 use crate::net::signaling::Questions;
@@ -16,8 +16,6 @@ use crate::server::ServerHandle;
 
 /// Requests waiting for the switchboard; when full, whoever asks waits.
 pub(super) const REQUESTS: usize = 4;
-/// The switchboard and the signaling tasks never wait for anybody, so this is long even for a busy board.
-const ANSWER: Duration = Duration::from_secs(3);
 /// Longest turn of a capture or playback thread: opening a slow device.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -58,15 +56,15 @@ impl Handle {
     /// Goes by the live settings of `to` from now on, where it went by `from`; calls under way are not touched.
     pub async fn apply(&self, from: &Config, to: &Config) {
         // What stays keeps its memory: a camera that was there before is waited for.
-        self.studio.change_devices(|devices| {
+        self.studio.change_hardware(|hardware| {
             if from.camera != to.camera {
-                devices.camera = sources::camera(&to.camera);
+                hardware.camera = sources::camera(&to.camera);
             }
             if from.microphone != to.microphone {
-                devices.microphone = sources::microphone(&to.microphone);
+                hardware.microphone = sources::microphone(&to.microphone);
             }
             if from.speaker != to.speaker {
-                devices.speaker = sources::speaker(&to.speaker);
+                hardware.speaker = sources::speaker(&to.speaker);
             }
         });
         let (done, applied) = oneshot::channel();
@@ -96,27 +94,16 @@ impl Checkup {
     /// Takes seconds where something does not answer.
     pub async fn examine(&mut self) -> Result<(), Ailment> {
         let Handle { switchboard, signaling, studio, .. } = &self.appliance;
-        answers("switchboard", switchboard, Request::Ping).await?;
-        answers("signaling client", signaling, |reply| reply).await?;
+        alive("switchboard", answers(switchboard, Request::Ping).await)?;
+        alive("signaling client", answers(signaling, |reply| reply).await)?;
         #[cfg(feature = "server")]
-        if let Some(server) = &self.appliance.server
-            && !server.answers().await
-        {
-            return Err(Ailment::Silent("signaling server"));
+        if let Some(server) = &self.appliance.server {
+            alive("signaling server", server.answers().await)?;
         }
         Ok(self.health.judge(&studio.progress(), Instant::now())?)
     }
 }
 
-async fn answers<T>(
-    task: &'static str,
-    questions: &mpsc::Sender<T>,
-    question: impl FnOnce(oneshot::Sender<()>) -> T,
-) -> Result<(), Ailment> {
-    let (reply, answer) = oneshot::channel();
-    let exchange = async { questions.send(question(reply)).await.is_ok() && answer.await.is_ok() };
-    match timeout(ANSWER, exchange).await {
-        Ok(true) => Ok(()),
-        Ok(false) | Err(_) => Err(Ailment::Silent(task)),
-    }
+fn alive(task: &'static str, answers: bool) -> Result<(), Ailment> {
+    if answers { Ok(()) } else { Err(Ailment::Silent(task)) }
 }

@@ -29,7 +29,7 @@ use crate::logic::call::AnswerPolicy;
 use crate::net::peer::{Equipment, PeerSettings};
 use crate::net::signaling::{Signaling, SignalingError, SignalingEvent, SignalingSettings};
 use crate::net::trust::{Trust, TrustError, client_config};
-use crate::protocol::{Kind, Message};
+use crate::protocol::{Kind, Message, accepts};
 #[cfg(feature = "server")]
 use crate::server::{Server, ServerError, ServerSettings};
 
@@ -94,6 +94,7 @@ impl Device {
                 user_id: config.device.id.clone(),
                 name: Some(config.device.name.clone()),
                 kind: Kind::Device,
+                accepts: vec![accepts::PEERS.to_owned()],
             },
         };
         let (signaling, signals) = Signaling::start(settings)?;
@@ -105,7 +106,7 @@ impl Device {
             "pages": home.ready.pages,
         });
         let settings = Settings { me: config.device.id.clone(), url: home.url.clone(), about, debug_hooks };
-        let studio = Studio::new(sources::devices(config));
+        let studio = Studio::new(sources::hardware(config));
         let questions = signaling.questions();
         let switchboard = Switchboard::new(settings, Terms::from(config), signaling, studio.clone(), started);
         let (switch, requests) = mpsc::channel(handle::REQUESTS);

@@ -14,15 +14,15 @@ use tokio::time::timeout;
 
 use super::studio::{Guest, Studio, Viewing, Watcher};
 use crate::logic::call::{CallKey, Input};
-use crate::logic::fanout::Next;
-use crate::logic::level::Level;
+use crate::logic::picture::fanout::Next;
+use crate::logic::picture::level::Level;
 use crate::logic::unit::{AccessUnit, VoicePacket};
 use crate::media::voice::{CallerStats, CallerVoice};
 use crate::net::peer::{CloseReason, Peer, PeerError, PeerEvent, PeerSettings, PeerStats};
 use crate::protocol::{Candidate, ErrorCode, MAX_CANDIDATES};
 
-/// Commands waiting for the task: every candidate a caller may send, and some. When full the newest is dropped.
-const COMMANDS: usize = MAX_CANDIDATES + 14;
+/// Instructions waiting for the task: every candidate a caller may send, and some. When full the newest is dropped.
+const INSTRUCTIONS: usize = MAX_CANDIDATES + 14;
 /// Saying goodbye and closing may take this long together.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(3);
 
@@ -32,7 +32,7 @@ pub enum Role {
     Offerer,
 }
 
-pub enum Command {
+pub enum Instruction {
     AcceptAnswer(String),
     Renegotiate(String),
     AddCandidate(Option<Candidate>),
@@ -50,7 +50,7 @@ pub struct SessionStats {
 
 /// Handle of the task. Dropping it ends the connection without a word.
 pub struct Session {
-    commands: mpsc::Sender<Command>,
+    instructions: mpsc::Sender<Instruction>,
     task: JoinHandle<()>,
 }
 
@@ -63,7 +63,7 @@ impl Session {
         studio: Arc<Studio>,
         reports: mpsc::Sender<Input>,
     ) -> Session {
-        let (commands, orders) = mpsc::channel(COMMANDS);
+        let (instructions, orders) = mpsc::channel(INSTRUCTIONS);
         let run = run(key, role, settings, studio, orders, reports.clone());
         let task = tokio::spawn(async move {
             let end = AssertUnwindSafe(run).catch_unwind().await.unwrap_or_else(|_| {
@@ -75,24 +75,24 @@ impl Session {
                 drop(reports.send(Input::Closed { key, detail, blame }).await);
             }
         });
-        Session { commands, task }
+        Session { instructions, task }
     }
 
-    pub fn tell(&self, command: Command) {
-        if self.commands.try_send(command).is_err() {
-            log::debug!("a call does not keep up with its commands");
+    pub fn tell(&self, instruction: Instruction) {
+        if self.instructions.try_send(instruction).is_err() {
+            log::debug!("a call does not keep up with its instructions");
         }
     }
 
-    pub fn commands(&self) -> mpsc::Sender<Command> {
-        self.commands.clone()
+    pub fn instructions(&self) -> mpsc::Sender<Instruction> {
+        self.instructions.clone()
     }
 
     /// Ends the connection and waits until nothing of it is left.
     pub async fn close(mut self, goodbye: bool) {
         let close = async {
             // An error means that the task has ended by itself.
-            drop(self.commands.send(Command::Close { goodbye }).await);
+            drop(self.instructions.send(Instruction::Close { goodbye }).await);
             drop((&mut self.task).await);
         };
         if timeout(2 * CLOSE_TIMEOUT, close).await.is_err() {
@@ -110,7 +110,7 @@ async fn run(
     role: Role,
     settings: PeerSettings,
     studio: Arc<Studio>,
-    mut orders: mpsc::Receiver<Command>,
+    mut orders: mpsc::Receiver<Instruction>,
     reports: mpsc::Sender<Input>,
 ) -> End {
     let (place, peer) = match &role {
@@ -141,8 +141,8 @@ async fn run(
         tokio::select! {
             biased;
             order = orders.recv() => match order {
-                Some(Command::Close { goodbye }) => break Ending::Told { goodbye },
-                Some(command) => if let Err(end) = line.obey(command).await { break end },
+                Some(Instruction::Close { goodbye }) => break Ending::Told { goodbye },
+                Some(instruction) => if let Err(end) = line.obey(instruction).await { break end },
                 None => break Ending::Told { goodbye: false },
             },
             event = events.recv() => match event {
@@ -196,10 +196,10 @@ impl Line {
         drop(self.reports.send(input).await);
     }
 
-    async fn obey(&mut self, command: Command) -> Result<(), Ending> {
+    async fn obey(&mut self, instruction: Instruction) -> Result<(), Ending> {
         let key = self.key;
-        match command {
-            Command::AcceptAnswer(sdp) => {
+        match instruction {
+            Instruction::AcceptAnswer(sdp) => {
                 let accepted = self.peer.accept_answer(&sdp).await;
                 accepted.map_err(|e| Ending::Failed(e.to_string(), Some(ErrorCode::BadSdp)))?;
                 if self.place.is_none() {
@@ -207,7 +207,7 @@ impl Line {
                 }
                 self.set_viewing();
             }
-            Command::Renegotiate(sdp) => match self.peer.renegotiate(&sdp).await {
+            Instruction::Renegotiate(sdp) => match self.peer.renegotiate(&sdp).await {
                 Ok(sdp) => {
                     self.set_viewing();
                     self.report(Input::Answered { key, sdp }).await;
@@ -217,14 +217,14 @@ impl Line {
                     self.report(Input::Refused { key, code: ErrorCode::BadSdp, detail: e.to_string() }).await;
                 }
             },
-            Command::AddCandidate(candidate) => match self.peer.add_candidate(candidate.as_ref()).await {
+            Instruction::AddCandidate(candidate) => match self.peer.add_candidate(candidate.as_ref()).await {
                 Ok(()) | Err(PeerError::Closed | PeerError::Broken) => {}
                 Err(e) => {
                     let detail = e.to_string();
                     self.report(Input::Refused { key, code: ErrorCode::BadCandidate, detail }).await;
                 }
             },
-            Command::Stats(reply) => {
+            Instruction::Stats(reply) => {
                 let stats = SessionStats {
                     peer: self.peer.stats().await,
                     voice: self.place.as_ref().and_then(|place| place.speaker.as_ref()).map(CallerVoice::stats),
@@ -232,7 +232,7 @@ impl Line {
                 // Whoever asked may have stopped waiting.
                 drop(reply.send(stats));
             }
-            Command::Close { goodbye } => return Err(Ending::Told { goodbye }),
+            Instruction::Close { goodbye } => return Err(Ending::Told { goodbye }),
         }
         Ok(())
     }

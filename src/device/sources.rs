@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::studio::{Devices, Maker};
+use super::studio::{Hardware, Maker};
 use crate::config::{Camera as CameraConfig, CameraSource, Config, MicrophoneSource, SpeakerSink};
 use crate::media::audio::{self, AudioError, OpenMicrophone, OpenSpeaker};
 use crate::media::camera::{self, CameraError, OpenCamera, Wanted};
@@ -41,8 +41,8 @@ impl<T> Auto<T> {
 }
 
 /// What the configuration names, as the studio wants it.
-pub fn devices(config: &Config) -> Devices {
-    Devices {
+pub fn hardware(config: &Config) -> Hardware {
+    Hardware {
         camera: camera(&config.camera),
         microphone: microphone(&config.microphone),
         speaker: speaker(&config.speaker),

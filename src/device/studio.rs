@@ -2,14 +2,15 @@
 //! voice are encoded once, whoever watches.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use serde::Serialize;
 use tokio::sync::{broadcast, watch};
 
-use crate::logic::fanout::{Cursor, Fanout, Next};
+use crate::base::lock::lock;
 use crate::logic::health::Progress;
-use crate::logic::level::Level;
+use crate::logic::picture::fanout::{Cursor, Fanout, Next};
+use crate::logic::picture::level::Level;
 use crate::logic::unit::{AccessUnit, VoicePacket};
 use crate::media::audio::{OpenMicrophone, OpenSpeaker};
 use crate::media::camera::OpenCamera;
@@ -24,14 +25,14 @@ const VOICE_BACKLOG: usize = 10;
 pub type Maker<T> = Box<dyn Fn() -> T + Send + Sync>;
 
 /// The devices there are; `None` where the configuration wants none.
-pub struct Devices {
+pub struct Hardware {
     pub camera: Option<Maker<OpenCamera>>,
     pub microphone: Option<Maker<OpenMicrophone>>,
     pub speaker: Option<Maker<OpenSpeaker>>,
 }
 
 pub struct Studio {
-    devices: Mutex<Devices>,
+    hardware: Mutex<Hardware>,
     /// Held over switching on and off, so that a device is closed before it is opened again.
     switch: tokio::sync::Mutex<()>,
     floor: Mutex<Floor>,
@@ -75,9 +76,9 @@ pub struct StudioStats {
 }
 
 impl Studio {
-    pub fn new(devices: Devices) -> Arc<Studio> {
+    pub fn new(hardware: Hardware) -> Arc<Studio> {
         Arc::new(Studio {
-            devices: Mutex::new(devices),
+            hardware: Mutex::new(hardware),
             closing: Pulse::resting(),
             switch: Default::default(),
             floor: Default::default(),
@@ -87,8 +88,8 @@ impl Studio {
     }
 
     /// Each device counts from the next time it is switched on.
-    pub fn change_devices(&self, change: impl FnOnce(&mut Devices)) {
-        change(&mut self.devices());
+    pub fn change_hardware(&self, change: impl FnOnce(&mut Hardware)) {
+        change(&mut self.hardware());
     }
 
     /// Joins the calls that share the devices, switching them on where this is the first.
@@ -99,16 +100,16 @@ impl Studio {
             floor.next_guest += 1;
             let id = floor.next_guest;
             floor.guests.insert(id, viewing);
-            let devices = self.devices();
+            let hardware = self.hardware();
             if floor.microphone.is_none() {
-                floor.microphone = devices.microphone.as_ref().map(|open| {
+                floor.microphone = hardware.microphone.as_ref().map(|open| {
                     let voice = self.voice.clone();
                     // Nobody listening is no error.
                     VoiceSource::start(open(), Box::new(move |packet| drop(voice.send(packet))))
                 });
             }
             if floor.speaker.is_none() {
-                floor.speaker = devices.speaker.as_ref().map(|open| VoiceSink::start(open()));
+                floor.speaker = hardware.speaker.as_ref().map(|open| VoiceSink::start(open()));
             }
             id
         };
@@ -142,7 +143,7 @@ impl Studio {
             return;
         }
         if floor.video.is_none() {
-            floor.video = self.devices().camera.as_ref().map(|open| {
+            floor.video = self.hardware().camera.as_ref().map(|open| {
                 let pictures = self.pictures.clone();
                 Arc::new(VideoSource::start(open(), Box::new(move |unit| pictures.push(unit))))
             });
@@ -181,12 +182,12 @@ impl Studio {
     }
 
     /// Taken after [`Studio::floor`], where both are.
-    fn devices(&self) -> MutexGuard<'_, Devices> {
-        self.devices.lock().unwrap_or_else(PoisonError::into_inner)
+    fn hardware(&self) -> MutexGuard<'_, Hardware> {
+        lock(&self.hardware)
     }
 
     fn floor(&self) -> MutexGuard<'_, Floor> {
-        self.floor.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.floor)
     }
 }
 
@@ -208,13 +209,13 @@ impl Floor {
 impl Pictures {
     fn push(&self, unit: AccessUnit) {
         let key = unit.key;
-        self.fanout.lock().unwrap_or_else(PoisonError::into_inner).push(unit, key);
+        lock(&self.fanout).push(unit, key);
         self.count.send_modify(|count| *count += 1);
     }
 
     /// Another stream begins: nothing of the last one is shown to whoever comes next.
     fn clear(&self) {
-        self.fanout.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        lock(&self.fanout).clear();
     }
 }
 
@@ -247,7 +248,7 @@ impl Guest {
     pub fn watch(&self) -> Watcher {
         let pictures = self.studio.pictures.clone();
         let count = pictures.count.subscribe();
-        let cursor = pictures.fanout.lock().unwrap_or_else(PoisonError::into_inner).subscribe();
+        let cursor = lock(&pictures.fanout).subscribe();
         if cursor.wants_key() {
             self.request_key_frame();
         }
@@ -292,7 +293,7 @@ impl Watcher {
     pub async fn next(&mut self) -> Next<AccessUnit> {
         loop {
             self.count.mark_unchanged();
-            let next = self.pictures.fanout.lock().unwrap_or_else(PoisonError::into_inner).next(&mut self.cursor);
+            let next = lock(&self.pictures.fanout).next(&mut self.cursor);
             match next {
                 // The sender lives as long as we hold the pictures.
                 Next::Empty => drop(self.count.changed().await),

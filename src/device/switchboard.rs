@@ -11,11 +11,12 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::Terms;
-use super::control::{Command as Operation, Order};
+use super::control::{Operation, Order};
 use super::handle::Request;
 use super::news::{self, Refusals, Registration};
-use super::session::{Command, Role, Session};
+use super::session::{Instruction, Role, Session};
 use super::studio::Studio;
+use crate::base::task::sleep_until;
 use crate::logic::call::{CallKey, Calls, Event, Input, Output};
 use crate::net::peer::PeerSettings;
 use crate::net::sdp;
@@ -186,16 +187,22 @@ impl Switchboard {
             Message::Presence { peer: PeerInfo { user_id, kind, .. }, online } => {
                 if !online {
                     self.people.remove(&user_id);
-                } else if self.people.len() < MAX_PEOPLE {
-                    self.people.insert(user_id, kind);
+                } else {
+                    self.remember(user_id, kind);
                 }
             }
-            Message::Offer { user_id: Some(from), target_id, offer, call_id } if target_id == *me && from != *me => {
+            Message::Peers { online, offline } => {
+                offline.iter().for_each(|id| _ = self.people.remove(id));
+                online.into_iter().for_each(|peer| self.remember(peer.user_id, peer.kind));
+            }
+            Message::Offer { user_id: Some(from), target_id, offer, kind, call_id }
+                if target_id == *me && from != *me =>
+            {
                 let sdp = offer.sdp;
                 let input = match sdp::check(&sdp) {
                     Ok(()) => {
                         let session = sdp::session_id(&sdp).map(str::to_owned);
-                        let from_device = self.people.get(&from) == Some(&Kind::Device);
+                        let from_device = kind.or_else(|| self.people.get(&from).copied()) == Some(Kind::Device);
                         Input::Offer { from, call_id, sdp, session, from_device }
                     }
                     Err(error) => Input::BadOffer { from, call_id, detail: error.to_string() },
@@ -230,11 +237,19 @@ impl Switchboard {
             }
             // Not for us, or without a sender to answer to.
             Message::Join { .. }
+            | Message::Ping { .. }
+            | Message::Pong { .. }
             | Message::Offer { .. }
             | Message::Answer { .. }
             | Message::Candidate { .. }
             | Message::Ringing { .. }
             | Message::Leave { .. } => log::debug!("a signaling message that is not for us was ignored"),
+        }
+    }
+
+    fn remember(&mut self, user: UserId, kind: Kind) {
+        if self.people.len() < MAX_PEOPLE {
+            self.people.insert(user, kind);
         }
     }
 
@@ -328,15 +343,15 @@ impl Switchboard {
             .map(|call| {
                 let mut value = json!(call);
                 value["seconds"] = json!((now - call.since).as_secs());
-                (value, self.sessions.get(&call.key).map(Session::commands))
+                (value, self.sessions.get(&call.key).map(Session::instructions))
             })
             .collect();
         tokio::spawn(async move {
             let mut list = Vec::new();
-            for (mut value, commands) in calls {
-                if let Some(commands) = commands {
+            for (mut value, instructions) in calls {
+                if let Some(instructions) = instructions {
                     let (ask, answer) = oneshot::channel();
-                    let asked = commands.try_send(Command::Stats(ask)).is_ok();
+                    let asked = instructions.try_send(Instruction::Stats(ask)).is_ok();
                     if asked && let Ok(Ok(stats)) = timeout(Duration::from_millis(500), answer).await {
                         value["stats"] = json!(stats);
                     }
@@ -359,9 +374,9 @@ impl Switchboard {
                 }
                 Output::Answer { key, sdp } => self.open(key, Role::Answerer { offer: sdp }),
                 Output::Offer { key } => self.open(key, Role::Offerer),
-                Output::Renegotiate { key, sdp } => self.tell(key, Command::Renegotiate(sdp)),
-                Output::AcceptAnswer { key, sdp } => self.tell(key, Command::AcceptAnswer(sdp)),
-                Output::AddCandidate { key, candidate } => self.tell(key, Command::AddCandidate(candidate)),
+                Output::Renegotiate { key, sdp } => self.tell(key, Instruction::Renegotiate(sdp)),
+                Output::AcceptAnswer { key, sdp } => self.tell(key, Instruction::AcceptAnswer(sdp)),
+                Output::AddCandidate { key, candidate } => self.tell(key, Instruction::AddCandidate(candidate)),
                 Output::Close { key, goodbye } => {
                     if let Some(session) = self.sessions.remove(&key) {
                         self.closing.spawn(session.close(goodbye));
@@ -385,9 +400,9 @@ impl Switchboard {
         self.sessions.insert(key, Session::start(key, call, role, peer, studio, reports));
     }
 
-    fn tell(&self, key: CallKey, command: Command) {
+    fn tell(&self, key: CallKey, instruction: Instruction) {
         if let Some(session) = self.sessions.get(&key) {
-            session.tell(command);
+            session.tell(instruction);
         }
     }
 
@@ -403,11 +418,4 @@ impl Switchboard {
 
 fn random_call_id() -> String {
     format!("{:016x}", fastrand::u64(..))
-}
-
-async fn sleep_until(time: Option<Instant>) {
-    match time {
-        Some(time) => tokio::time::sleep_until(time.into()).await,
-        None => std::future::pending().await,
-    }
 }

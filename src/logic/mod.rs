@@ -5,12 +5,8 @@
 
 pub mod backoff;
 pub mod call;
-pub mod fanout;
 pub mod health;
 pub mod hub;
-pub mod jitter;
-pub mod level;
-pub mod mix;
-pub mod pace;
-pub mod stretch;
+pub mod picture;
 pub mod unit;
+pub mod voice;

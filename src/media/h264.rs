@@ -11,7 +11,7 @@ use openh264::encoder::{ColorPrimaries, Level as EncoderLevel, MatrixCoefficient
 use openh264::{OpenH264API, Timestamp};
 
 use super::frame::I420;
-use crate::logic::level::Level;
+use crate::logic::picture::level::Level;
 use crate::logic::unit::AccessUnit;
 
 /// Coarsest quantiser (0 to 51): beyond it the picture is mush, and the rate may exceed its target for a moment instead.

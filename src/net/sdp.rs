@@ -35,7 +35,7 @@ pub enum SdpError {
 
 /// What a section carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum Medium {
     Audio,
     Video,
     /// Data channels.
@@ -45,7 +45,7 @@ pub enum Kind {
 /// One `m=` section of a description, as far as answering needs it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Section<'a> {
-    pub kind: Kind,
+    pub kind: Medium,
     pub mid: &'a str,
     /// Its writer will send.
     pub sends: bool,
@@ -71,8 +71,8 @@ pub fn check(sdp: &str) -> Result<(), SdpError> {
         }
         if let Some(section) = line.strip_prefix("m=") {
             match section_kind(section) {
-                Ok(Kind::Audio | Kind::Video) => media += 1,
-                Ok(Kind::Application) => data += 1,
+                Ok(Medium::Audio | Medium::Video) => media += 1,
+                Ok(Medium::Application) => data += 1,
                 Err(name) => return Err(SdpError::UnknownSection(name.chars().take(20).collect())),
             }
         }
@@ -134,9 +134,9 @@ pub fn sections(sdp: &str) -> Vec<Section<'_>> {
             sends,
             receives,
             has_our_codec: match kind {
-                Kind::Audio => payload_types(body, "opus/48000").next().is_some(),
-                Kind::Video => payload_types(body, "h264/90000").any(|payload| is_our_h264(body, payload)),
-                Kind::Application => false,
+                Medium::Audio => payload_types(body, "opus/48000").next().is_some(),
+                Medium::Video => payload_types(body, "h264/90000").any(|payload| is_our_h264(body, payload)),
+                Medium::Application => false,
             },
         });
     }
@@ -159,11 +159,11 @@ fn attribute(line: &str) -> Option<(&str, &str)> {
     Some(attribute.split_once(':').unwrap_or((attribute, "")))
 }
 
-fn section_kind(section: &str) -> Result<Kind, &str> {
+fn section_kind(section: &str) -> Result<Medium, &str> {
     match section.split(' ').next().unwrap_or_default() {
-        "audio" => Ok(Kind::Audio),
-        "video" => Ok(Kind::Video),
-        "application" => Ok(Kind::Application),
+        "audio" => Ok(Medium::Audio),
+        "video" => Ok(Medium::Video),
+        "application" => Ok(Medium::Application),
         other => Err(other),
     }
 }
@@ -223,8 +223,8 @@ mod tests {
             assert_eq!(check(offer), Ok(()));
             assert_eq!(check(&offer.replace('\n', "\r\n")), Ok(()));
             let sections = sections(offer);
-            let kinds: Vec<Kind> = sections.iter().map(|section| section.kind).collect();
-            assert!([Kind::Audio, Kind::Video, Kind::Application].starts_with(&kinds), "{kinds:?}");
+            let kinds: Vec<Medium> = sections.iter().map(|section| section.kind).collect();
+            assert!([Medium::Audio, Medium::Video, Medium::Application].starts_with(&kinds), "{kinds:?}");
             assert!(sections.iter().take(2).all(|section| section.has_our_codec && section.receives));
         }
         let video = |offer| sections(offer)[1].clone();

@@ -385,7 +385,12 @@ mod tests {
     const PATIENCE: Duration = Duration::from_secs(20);
 
     fn settings(url: String) -> SignalingSettings {
-        let join = Message::Join { user_id: "door".parse().unwrap(), name: None, kind: Default::default() };
+        let join = Message::Join {
+            user_id: "door".parse().unwrap(),
+            name: None,
+            kind: Default::default(),
+            accepts: Vec::new(),
+        };
         SignalingSettings { url, address: None, token: None, tls: client_config(&Trust::System).unwrap(), join }
     }
 

@@ -1,15 +1,15 @@
 //! The signaling server: an axum shell around [`crate::logic::hub`], with the call page beside it.
 //!
-//! `listen` accepts connections, `page` and `socket` answer them, `switchboard` owns the hub, `tls` looks after the
+//! `listen` accepts connections, `page` and `socket` answer them, `exchange` owns the hub, `tls` looks after the
 //! certificate, `landing` tells people how to trust it.
 
+mod exchange;
 mod hosts;
 mod landing;
 mod listen;
 mod page;
 mod settings;
 mod socket;
-mod switchboard;
 mod tls;
 
 use std::io;
@@ -22,12 +22,12 @@ use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 
 use crate::protocol::IceServer;
+use exchange::Exchange;
 use hosts::Hosts;
 use listen::{Entrance, Tasks};
-use switchboard::Switchboard;
 use tls::{CaInfo, Tls};
 
-pub use switchboard::ServerHandle;
+pub use exchange::ServerHandle;
 pub use tls::{Shown, TlsError};
 
 /// How long [`Server::shutdown`] waits for clients to take their leave.
@@ -128,10 +128,10 @@ impl Server {
         let (stop, stopped) = watch::channel(());
         let (over, tasks_over) = mpsc::channel(1);
         let tasks = Tasks::new(stopped, over);
-        let switchboard = Switchboard::start(&settings, &tasks);
-        let handle = switchboard.handle();
+        let exchange = Exchange::start(&settings, &tasks);
+        let handle = exchange.handle();
         let hosts = if tls.is_some() { Hosts::Proved } else { Hosts::known(&settings.names) };
-        let site = page::router(socket::Doors { switchboard, tasks: tasks.clone(), hosts: Arc::new(hosts) });
+        let site = page::router(socket::Doors { exchange, tasks: tasks.clone(), hosts: Arc::new(hosts) });
         let entrance = match &tls {
             Some(tls) => Entrance::Tls { acceptor: tls.acceptor(), site, plain: landing::redirect(scheme, None) },
             None => Entrance::Plain(site),

@@ -10,9 +10,9 @@ use futures_util::{SinkExt, StreamExt};
 use tokio_tungstenite::tungstenite::Error as WsError;
 use tokio_tungstenite::tungstenite::error::CapacityError;
 
+use super::exchange::{Exchange, Frame, Inbox, Line};
 use super::hosts::Hosts;
 use super::listen::Tasks;
-use super::switchboard::{Frame, Inbox, Line, Switchboard};
 use crate::protocol::{KEEPALIVE, MAX_MESSAGE_BYTES, close};
 
 /// Signaling messages are short; the library's default of 128 KiB a connection adds up.
@@ -25,7 +25,7 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 /// What a WebSocket needs of the server.
 #[derive(Clone)]
 pub struct Doors {
-    pub switchboard: Switchboard,
+    pub exchange: Exchange,
     pub tasks: Tasks,
     pub hosts: Arc<Hosts>,
 }
@@ -53,7 +53,7 @@ pub fn upgrade(upgrade: WebSocketUpgrade, doors: Doors) -> Response {
 impl Doors {
     /// Serves one client. Even a panic in there reaches the hub as the end of this connection, and of no other.
     async fn attend(self, socket: WebSocket) {
-        let Some((line, inbox)) = self.switchboard.connect().await else { return };
+        let Some((line, inbox)) = self.exchange.connect().await else { return };
         self.tasks.run(serve(socket, line.clone(), inbox, self.tasks.clone())).await;
         line.gone().await;
         log::debug!(connection = line.id.0; "connection ended");

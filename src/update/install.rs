@@ -9,7 +9,7 @@ use rustix::fs::syncfs;
 use super::{
     STARTS, Slot, State, System, Trial, UpdateError, Updater, clear, make_dir, package, signature, slot, state,
 };
-use crate::durable;
+use crate::base::durable;
 
 impl<S: System> Updater<S> {
     /// Installs a signed package and waits until it has proved itself. Returns its version; after an error the program is

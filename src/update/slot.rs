@@ -9,7 +9,7 @@ use std::path::Path;
 use ring::digest::{Context, SHA256};
 use serde::{Deserialize, Serialize};
 
-use crate::durable::{self, Access};
+use crate::base::durable::{self, Access};
 
 /// Where a package has its programs.
 pub const PROGRAMS: &str = "usr/bin";

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use callbox::config::Config;
-use callbox::device::control::{self, Command};
+use callbox::device::control::{self, Operation};
 use callbox::device::{Device, Handle};
 use callbox::net::peer::{Peer, PeerEvent, PeerSettings};
 use callbox::protocol::{Description, ErrorCode, Message, Reason, UserId, parse};
@@ -67,12 +67,12 @@ impl Door {
         self.folder.path().join("callbox.sock")
     }
 
-    pub async fn order(&self, command: Command) -> Result<Value, String> {
+    pub async fn order(&self, command: Operation) -> Result<Value, String> {
         control::request(&self.socket(), &command).await.map_err(|e| e.to_string())
     }
 
     pub async fn status(&self) -> Value {
-        self.order(Command::Status).await.unwrap()
+        self.order(Operation::Status).await.unwrap()
     }
 
     /// Waits until the status is as wanted.
@@ -114,7 +114,7 @@ impl Caller {
         let me: UserId = name.parse().unwrap();
         let (socket, _) = soon("a connection", connect_async(url)).await.unwrap();
         let mut caller = Caller { me: me.clone(), socket };
-        caller.say(&Message::Join { user_id: me, name: None, kind: Default::default() }).await;
+        caller.say(&Message::Join { user_id: me, name: None, kind: Default::default(), accepts: Vec::new() }).await;
         caller
     }
 
@@ -160,7 +160,7 @@ impl Caller {
 
     pub fn offer(&self, sdp: String) -> Message {
         let offer = Description { kind: "offer".into(), sdp };
-        Message::Offer { user_id: Some(self.me.clone()), target_id: door(), offer, call_id: None }
+        Message::Offer { user_id: Some(self.me.clone()), target_id: door(), offer, kind: None, call_id: None }
     }
 
     pub fn candidate(&self, line: &str) -> Message {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use callbox::device::control::Command;
+use callbox::device::control::Operation;
 use callbox::net::peer::Peer;
 use callbox::protocol::{Description, Message, Reason};
 use serde_json::Value;
@@ -48,7 +48,7 @@ async fn serves_four_callers_and_the_operator_hangs_up_on_all() {
     eve.say(&offer).await;
     assert_eq!(eve.hear_leave().await, Some(Reason::Busy));
 
-    assert_eq!(door.order(Command::Hangup).await.unwrap()["ended"], 4);
+    assert_eq!(door.order(Operation::Hangup).await.unwrap()["ended"], 4);
     for (caller, line) in &mut lines {
         assert_eq!(caller.hear_leave().await, Some(Reason::Hangup));
         line.ends().await;
@@ -69,9 +69,9 @@ async fn places_a_call_and_is_answered() {
     })
     .await;
 
-    let placed = at_door.order(Command::Call { user: anna.me.clone() }).await.unwrap();
+    let placed = at_door.order(Operation::Call { user: anna.me.clone() }).await.unwrap();
     assert_eq!(placed["state"], "calling");
-    let again = at_door.order(Command::Call { user: anna.me.clone() }).await.unwrap_err();
+    let again = at_door.order(Operation::Call { user: anna.me.clone() }).await.unwrap_err();
     assert!(again.contains("already"), "{again}");
 
     let (sdp, call_id) = anna
@@ -94,7 +94,7 @@ async fn places_a_call_and_is_answered() {
     let mut line = anna.talk(peer, events).await;
     line.hears(10).await;
 
-    at_door.order(Command::Hangup).await.unwrap();
+    at_door.order(Operation::Hangup).await.unwrap();
     line.ends().await;
     at_door.until_idle().await;
     at_door.close().await;
@@ -104,7 +104,7 @@ async fn places_a_call_and_is_answered() {
 async fn rings_until_the_operator_answers() {
     let relay = Relay::start().await;
     let door = Door::open(&relay.url(), "calls = { answer = \"ring\" }").await;
-    assert!(door.order(Command::Answer).await.unwrap_err().contains("nobody"));
+    assert!(door.order(Operation::Answer).await.unwrap_err().contains("nobody"));
     let mut anna = Caller::join(&relay.url(), "anna").await;
     let (peer, sdp, events) = Peer::offer(&ice()).await.unwrap();
     let offer = anna.offer(sdp);
@@ -112,7 +112,7 @@ async fn rings_until_the_operator_answers() {
     door.until("ringing", |s| s["calls"][0]["state"] == "ringing").await;
     assert!(door.status().await["media"]["microphone"].is_null(), "nobody listens in before the call is answered");
 
-    door.order(Command::Answer).await.unwrap();
+    door.order(Operation::Answer).await.unwrap();
     let answer = anna
         .hear("an answer", |m| match m {
             Message::Answer { answer, .. } => Some(answer.sdp),

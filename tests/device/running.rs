@@ -1,7 +1,7 @@
 //! What the process around a running device asks of it: how it is, and to go by another configuration.
 
 use callbox::config::{Answer, Config, SpeakerSink};
-use callbox::device::control::Command;
+use callbox::device::control::Operation;
 use callbox::net::peer::Peer;
 use callbox::protocol::{Message, Reason};
 use serde_json::Value;
@@ -35,7 +35,7 @@ async fn another_configuration_counts_for_the_next_call_and_leaves_this_one_alon
     line.hears(20).await;
     assert!(speaker(&door.status().await).contains("synthetic"), "the speaker stays on");
 
-    door.order(Command::Hangup).await.unwrap();
+    door.order(Operation::Hangup).await.unwrap();
     door.until_idle().await;
     new.calls.answer = Answer::Auto;
     door.handle.apply(&door.config, &new).await;

@@ -3,86 +3,17 @@
 use std::collections::{HashMap, VecDeque};
 use std::time::Instant;
 
+use super::state::{Call, Early, State};
 use super::{
     AnswerPolicy, CallInfo, CallKey, Direction, EARLY_CANDIDATES_TIMEOUT, EndCode, Event, Input, Output,
     RECOVERY_TIMEOUT,
 };
 use crate::protocol::{
-    CONNECT_TIMEOUT, Candidate, Description, ErrorCode, MAX_CANDIDATES, Message, RING_TIMEOUT, Reason, UserId,
+    CONNECT_TIMEOUT, Candidate, Description, ErrorCode, Kind, MAX_CANDIDATES, Message, RING_TIMEOUT, Reason, UserId,
 };
 
 /// Of how many users early candidates are kept; those of further users are dropped until a place is free.
 const MAX_EARLY_USERS: usize = 16;
-
-#[derive(Debug)]
-struct Call {
-    key: CallKey,
-    call_id: Option<String>,
-    direction: Direction,
-    /// The other side's SDP session.
-    session: Option<String>,
-    since: Instant,
-    candidates: usize,
-    state: State,
-}
-
-impl Call {
-    /// Basic clients send no call ID.
-    fn name(&self) -> String {
-        self.call_id.clone().unwrap_or_else(|| self.key.to_string())
-    }
-}
-
-#[derive(Debug)]
-enum State {
-    /// They offered, nobody has picked up; no connection exists.
-    Ringing {
-        sdp: String,
-        candidates: Vec<Option<Candidate>>,
-        until: Instant,
-    },
-    /// A connection was asked for; their answer is awaited.
-    Dialing {
-        until: Instant,
-    },
-    /// Both descriptions are exchanged, or about to be.
-    Connecting {
-        until: Instant,
-    },
-    Connected,
-    /// The connection broke and may heal.
-    Recovering {
-        until: Instant,
-    },
-}
-
-impl State {
-    fn name(&self) -> &'static str {
-        match self {
-            State::Ringing { .. } => "ringing",
-            State::Dialing { .. } => "calling",
-            State::Connecting { .. } => "connecting",
-            State::Connected => "connected",
-            State::Recovering { .. } => "recovering",
-        }
-    }
-
-    fn until(&self) -> Option<Instant> {
-        match self {
-            State::Ringing { until, .. }
-            | State::Dialing { until }
-            | State::Connecting { until }
-            | State::Recovering { until } => Some(*until),
-            State::Connected => None,
-        }
-    }
-}
-
-struct Early {
-    call_id: Option<String>,
-    candidates: Vec<Option<Candidate>>,
-    until: Instant,
-}
 
 /// The machine. Contract: after each [`Calls::handle`] or [`Calls::handle_timeout`] drain [`Calls::poll_output`], then
 /// sleep until [`Calls::poll_timeout`].
@@ -198,6 +129,7 @@ impl Calls {
                         user_id: None,
                         target_id: user,
                         offer: Description { kind: "offer".into(), sdp },
+                        kind: Some(Kind::Device),
                         call_id: call.call_id.clone(),
                     };
                     self.send(message);
@@ -453,7 +385,12 @@ impl Calls {
             | Message::Ringing { user_id, .. }
             | Message::Leave { user_id, .. }
             | Message::Error { user_id, .. } => *user_id = Some(self.me.clone()),
-            Message::Join { .. } | Message::Joined { .. } | Message::Presence { .. } => {}
+            Message::Join { .. }
+            | Message::Joined { .. }
+            | Message::Presence { .. }
+            | Message::Peers { .. }
+            | Message::Ping { .. }
+            | Message::Pong { .. } => {}
         }
         self.outputs.push_back(Output::Send(message));
     }

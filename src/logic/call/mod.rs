@@ -5,6 +5,7 @@
 //! key. Reports about a call that is over are ignored.
 
 mod machine;
+mod state;
 #[cfg(test)]
 mod tests;
 

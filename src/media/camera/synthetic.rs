@@ -6,7 +6,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use super::{Camera, CameraError, Ticks, Wanted, stamp};
 use crate::media::frame::{I420, MAX_SIDE};
-use crate::media::text;
+use crate::media::lettering;
 
 /// The smallest side the stamp and the clock can be read at.
 const MIN_SIDE: u32 = 64;
@@ -103,7 +103,7 @@ fn draw_clock(frame: &mut I420, now: SystemTime) {
     let clock = format!("{hour:02}:{minute:02}:{:02}.{hundredths:02} UTC", seconds % 60);
     let dot = (frame.size().1 as usize / 160).max(1);
     let bottom = frame.size().1 as usize - 10 * dot;
-    text::draw(frame, &clock, (2 * dot, bottom), dot, 220);
+    lettering::draw(frame, &clock, (2 * dot, bottom), dot, 220);
 }
 
 #[cfg(test)]

@@ -4,12 +4,12 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
 use super::{Picture, Shared};
-use crate::logic::level::Level;
-use crate::logic::pace::{KeyFrames, Thinning};
+use crate::logic::picture::level::Level;
+use crate::logic::picture::pace::{KeyFrames, Thinning};
 use crate::logic::unit::AccessUnit;
 use crate::media::frame::I420;
 use crate::media::h264::{EncodeError, Format, H264Encoder};
-use crate::media::text;
+use crate::media::lettering;
 
 /// Pause after the encoder failed or its thread panicked.
 const ENCODER_PAUSE: Duration = Duration::from_millis(500);
@@ -142,7 +142,7 @@ impl Encoding {
 
     fn draw_notice(&mut self, fault: &str) {
         let mut frame = self.last.take().map_or_else(|| I420::new(NOTICE_SIZE.0, NOTICE_SIZE.1), |last| last.frame);
-        text::draw_notice(&mut frame, "NO PICTURE FROM THE CAMERA", fault);
+        lettering::draw_notice(&mut frame, "NO PICTURE FROM THE CAMERA", fault);
         let now = Instant::now();
         self.last = Some(Picture { frame, captured: now, arrived: now, fps: NOTICE_FPS });
     }

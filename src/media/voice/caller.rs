@@ -7,11 +7,11 @@ use std::time::Instant;
 use bytes::Bytes;
 use serde::Serialize;
 
-use super::lock;
 use super::sink::Callers;
-use crate::logic::jitter::{Arrival, CONCEALED_MAX, JitterBuffer, Pace, Pull};
-use crate::logic::stretch;
+use crate::base::lock::lock;
 use crate::logic::unit::ReceivedVoice;
+use crate::logic::voice::jitter::{Arrival, CONCEALED_MAX, JitterBuffer, Pace, Pull};
+use crate::logic::voice::stretch;
 use crate::media::audio::BLOCK;
 use crate::media::opus::{self, OpusError, PACKET_MAX, VoiceDecoder};
 

@@ -7,16 +7,11 @@ mod sink;
 mod source;
 mod supervise;
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
-
 pub use caller::{CallerStats, CallerVoice};
 pub use sink::{CALLERS_MAX, VoiceSink, VoiceSinkStats};
 pub use source::{VoiceSource, VoiceSourceStats};
 
 /// A thread that panicked is reported by its supervisor; what it left behind is still the best there is.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
 
 #[cfg(test)]
 mod tests;

@@ -7,10 +7,10 @@ use std::time::Instant;
 use serde::Serialize;
 
 use super::caller::{Caller, CallerStats, CallerVoice};
-use super::lock;
 use super::supervise::{Stop, Worker};
+use crate::base::lock::lock;
 use crate::logic::health::Progress;
-use crate::logic::mix::Mixer;
+use crate::logic::voice::mix::Mixer;
 use crate::media::audio::{AudioError, BLOCK, OpenSpeaker};
 
 /// Most callers in the mix; further ones are not heard.

@@ -5,8 +5,8 @@ use std::time::Instant;
 
 use serde::Serialize;
 
-use super::lock;
 use super::supervise::{Stop, Worker};
+use crate::base::lock::lock;
 use crate::logic::health::Progress;
 use crate::logic::unit::VoicePacket;
 use crate::media::audio::{AudioError, BLOCK, OpenMicrophone, RATE};

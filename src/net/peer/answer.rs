@@ -8,11 +8,11 @@ use webrtc::media_stream::track_local::TrackLocal;
 use webrtc::rtp_transceiver::{RTCRtpTransceiverDirection, RTCRtpTransceiverInit, RtpTransceiver};
 
 use super::PeerError;
+use super::connection::{Agreed, Connection};
 use super::incoming::CHANNEL;
-use super::session::{Agreed, Session};
-use crate::net::sdp::{self, Kind, Section};
+use crate::net::sdp::{self, Medium, Section};
 
-impl Session {
+impl Connection {
     /// Applies an offer, first or further, and answers it: the caller hears us and we hear the caller; the caller sees us;
     /// video from the caller is declined. An offer that cannot be used leaves a running call as it was.
     pub(super) async fn answer(&self, offer: &str) -> Result<String, PeerError> {
@@ -34,7 +34,7 @@ impl Session {
 
     async fn apply(&self, offer: &str, sections: &[Section<'_>]) -> webrtc::error::Result<String> {
         self.connection.set_remote_description(RTCSessionDescription::offer(offer.to_owned())?).await?;
-        for kind in [Kind::Audio, Kind::Video] {
+        for kind in [Medium::Audio, Medium::Video] {
             // Of several sections of a kind the first gets our track; the others are not used.
             for (index, section) in sections.iter().filter(|section| section.kind == kind).enumerate() {
                 self.take(section, index == 0).await?;
@@ -49,7 +49,7 @@ impl Session {
     pub(super) async fn offer(&self) -> Result<String, PeerError> {
         let _one = self.negotiation.lock().await;
         for (kind, codec_kind, outgoing) in
-            [(Kind::Audio, RtpCodecKind::Audio, &self.voice), (Kind::Video, RtpCodecKind::Video, &self.video)]
+            [(Medium::Audio, RtpCodecKind::Audio, &self.voice), (Medium::Video, RtpCodecKind::Video, &self.video)]
         {
             let (send, receive) = self.able(kind);
             let init = RTCRtpTransceiverInit {
@@ -87,7 +87,7 @@ impl Session {
         let send = wanted && section.receives && able_to_send;
         let receive = wanted && section.sends && able_to_receive;
         if send && transceiver.sender().await?.is_none() {
-            let outgoing = if section.kind == Kind::Audio { &self.voice } else { &self.video };
+            let outgoing = if section.kind == Medium::Audio { &self.voice } else { &self.video };
             let track: Arc<dyn TrackLocal> = outgoing.lock().await.track.clone();
             self.connection.add_track(track).await?;
         }
@@ -96,11 +96,11 @@ impl Session {
     }
 
     /// Whether there is something to send of a kind, and something to play it on. There is no screen.
-    fn able(&self, kind: Kind) -> (bool, bool) {
+    fn able(&self, kind: Medium) -> (bool, bool) {
         match kind {
-            Kind::Audio => (self.equipment.microphone, self.equipment.speaker),
-            Kind::Video => (self.equipment.camera, false),
-            Kind::Application => (false, false),
+            Medium::Audio => (self.equipment.microphone, self.equipment.speaker),
+            Medium::Video => (self.equipment.camera, false),
+            Medium::Application => (false, false),
         }
     }
 
@@ -121,9 +121,9 @@ impl Session {
             let kind = sender.track().kind().await;
             let codecs = sender.get_parameters().await?.rtp_parameters.codecs;
             let Some(codec) = codecs.first() else { continue };
-            if kind == RtpCodecKind::Audio && takes(Kind::Audio) {
+            if kind == RtpCodecKind::Audio && takes(Medium::Audio) {
                 agreed.voice = Some(codec.payload_type);
-            } else if kind == RtpCodecKind::Video && takes(Kind::Video) {
+            } else if kind == RtpCodecKind::Video && takes(Medium::Video) {
                 let level = sdp::profile_level_id(&codec.rtp_codec.sdp_fmtp_line).unwrap_or("42e01f");
                 agreed.video = Some((codec.payload_type, level.to_ascii_lowercase()));
             }

@@ -7,6 +7,7 @@ use std::time::Instant;
 use tokio::sync::mpsc::{self, OwnedPermit, Receiver, Sender};
 
 use super::{CloseReason, PeerEvent};
+use crate::base::lock::lock;
 use crate::logic::unit::ReceivedVoice;
 
 /// Events that wait for the owner. 256 are 3 seconds of voice; when they are full voice and key-frame requests are
@@ -107,6 +108,6 @@ impl Events {
 
     /// A panic elsewhere must not keep the owner from hearing of the end, so a poisoned lock is taken all the same.
     fn lock(&self) -> std::sync::MutexGuard<'_, Option<Open>> {
-        self.open.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        lock(&self.open)
     }
 }

@@ -6,7 +6,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
@@ -16,6 +16,7 @@ use webrtc::runtime::{
 
 use super::CloseReason;
 use super::events::Events;
+use crate::base::lock::lock;
 
 type Task<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
@@ -49,7 +50,7 @@ impl Guard {
 
     /// The connection was made: from now on its owner hears of its end, and at once if it has ended already.
     pub(super) fn made(&self) {
-        let mut making = self.making.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut making = lock(&self.making);
         if let Making::Ended(reason) = std::mem::replace(&mut *making, Making::Made) {
             self.events.close(reason);
         }
@@ -71,7 +72,7 @@ impl Runtime for Guard {
                 Ok(()) => CloseReason::Failed("the media connection ended".to_owned()),
                 Err(_) => CloseReason::Failed("the media connection broke on something it received".to_owned()),
             };
-            let mut making = making.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut making = lock(&making);
             match *making {
                 Making::Made => events.close(reason),
                 Making::Going | Making::Ended(_) => *making = Making::Ended(reason),

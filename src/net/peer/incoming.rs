@@ -1,7 +1,7 @@
 //! What comes from the connection's task: states, candidates, voice, the data channel. Callbacks run on that task, so
 //! they only put events into the queue or spawn.
 
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use rtc::peer_connection::transport::{RTCDtlsTransportState, RTCSctpTransportState};
@@ -18,6 +18,7 @@ use webrtc::peer_connection::{
 use super::events::Events;
 use super::relays::Relays;
 use super::{CloseReason, PeerEvent};
+use crate::base::lock::lock;
 use crate::logic::unit::ReceivedVoice;
 use crate::protocol::Candidate;
 
@@ -186,8 +187,4 @@ fn is_goodbye(message: &RTCDataChannelMessage) -> bool {
     message.data.len() <= MAX_TEXT
         && serde_json::from_slice::<serde_json::Value>(&message.data)
             .is_ok_and(|value| value.get("type").and_then(|kind| kind.as_str()) == Some("goodbye"))
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

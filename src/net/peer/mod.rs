@@ -2,6 +2,7 @@
 //! place that names the crates `webrtc` and `rtc`; docs/architecture.md lists what is worked around in them.
 
 mod answer;
+mod connection;
 mod events;
 mod guard;
 mod incoming;
@@ -9,7 +10,6 @@ mod outgoing;
 mod relays;
 mod repairs;
 mod reports;
-mod session;
 mod setup;
 mod stats;
 #[cfg(test)]
@@ -117,7 +117,7 @@ impl From<webrtc::error::Error> for PeerError {
 
 /// One connection to one other side. Dropping it closes it in the background; [`Peer::close`] waits.
 pub struct Peer {
-    session: Arc<session::Session>,
+    connection: Arc<connection::Connection>,
 }
 
 impl Peer {
@@ -128,7 +128,7 @@ impl Peer {
     ) -> Result<(Peer, String, Receiver<PeerEvent>), PeerError> {
         super::sdp::check(offer_sdp)?;
         let (peer, events) = Peer::start(settings).await?;
-        let answer = peer.guarded(peer.session.answer(offer_sdp)).await?;
+        let answer = peer.guarded(peer.connection.answer(offer_sdp)).await?;
         Ok((peer, answer, events))
     }
 
@@ -136,64 +136,64 @@ impl Peer {
     /// the data channel.
     pub async fn offer(settings: &PeerSettings) -> Result<(Peer, String, Receiver<PeerEvent>), PeerError> {
         let (peer, events) = Peer::start(settings).await?;
-        let offer = peer.guarded(peer.session.offer()).await?;
+        let offer = peer.guarded(peer.connection.offer()).await?;
         Ok((peer, offer, events))
     }
 
     /// The answer to our offer. It ends the call if it cannot be used.
     pub async fn accept_answer(&self, sdp: &str) -> Result<(), PeerError> {
         super::sdp::check(sdp)?;
-        self.guarded(self.session.accept_answer(sdp)).await
+        self.guarded(self.connection.accept_answer(sdp)).await
     }
 
     /// A further offer of the same session (tracks added or removed, ICE restart); returns our answer.
     pub async fn renegotiate(&self, offer_sdp: &str) -> Result<String, PeerError> {
         super::sdp::check(offer_sdp)?;
-        self.guarded(self.session.answer(offer_sdp)).await
+        self.guarded(self.connection.answer(offer_sdp)).await
     }
 
     /// A candidate of the other side. Those that come before its description are kept; those beyond
     /// [`crate::protocol::MAX_CANDIDATES`] are ignored.
     pub async fn add_candidate(&self, candidate: Option<&Candidate>) -> Result<(), PeerError> {
         match candidate {
-            Some(candidate) => self.guarded(self.session.add_candidate(candidate)).await,
+            Some(candidate) => self.guarded(self.connection.add_candidate(candidate)).await,
             None => Ok(()),
         }
     }
 
     /// The `profile-level-id` the other side's decoder is bound to; `None`: it takes no video.
     pub fn video_level(&self) -> Option<String> {
-        self.session.video_level()
+        self.connection.video_level()
     }
 
     /// Sends one picture, timestamped by its capture time. Waits while the connection cannot take more. Does nothing
     /// where the other side takes no video.
     pub async fn send_video(&self, unit: &AccessUnit) -> Result<(), PeerError> {
-        self.session.send_video(unit).await
+        self.connection.send_video(unit).await
     }
 
     /// Sends one packet of voice. Does nothing where the other side does not listen.
     pub async fn send_voice(&self, packet: &VoicePacket) -> Result<(), PeerError> {
-        self.session.send_voice(packet).await
+        self.connection.send_voice(packet).await
     }
 
     pub async fn stats(&self) -> PeerStats {
-        self.session.stats().await
+        self.connection.stats().await
     }
 
     /// Tells the other side over the data channel that we hang up; best effort, bounded.
     pub async fn goodbye(&self) {
-        self.session.goodbye().await;
+        self.connection.goodbye().await;
     }
 
     /// Ends the connection; within 2 seconds nothing of it is left.
     pub async fn close(self) {
-        self.session.close().await;
+        self.connection.close().await;
     }
 
     async fn start(settings: &PeerSettings) -> Result<(Peer, Receiver<PeerEvent>), PeerError> {
-        let (session, events) = session::Session::start(settings).await?;
-        Ok((Peer { session: Arc::new(session) }, events))
+        let (connection, events) = connection::Connection::start(settings).await?;
+        Ok((Peer { connection: Arc::new(connection) }, events))
     }
 
     /// Runs what reads foreign text, and keeps a panic in it from going further than this peer.
@@ -201,7 +201,7 @@ impl Peer {
         match AssertUnwindSafe(work).catch_unwind().await {
             Ok(result) => result,
             Err(_) => {
-                self.session.fail("the media connection broke on something it received");
+                self.connection.fail("the media connection broke on something it received");
                 Err(PeerError::Broken)
             }
         }
@@ -210,11 +210,11 @@ impl Peer {
 
 impl Drop for Peer {
     fn drop(&mut self) {
-        let session = self.session.clone();
-        if !session.is_released()
+        let connection = self.connection.clone();
+        if !connection.is_released()
             && let Ok(runtime) = tokio::runtime::Handle::try_current()
         {
-            runtime.spawn(async move { session.close().await });
+            runtime.spawn(async move { connection.close().await });
         }
     }
 }

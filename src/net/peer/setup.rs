@@ -1,7 +1,7 @@
 //! How a peer's connection is configured: codecs, feedback, ICE, certificate.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use rtc::interceptor::{NackResponderBuilder, ReceiverReportBuilder, Registry, SenderReportBuilder, Slot};
@@ -24,6 +24,7 @@ use super::guard::Guard;
 use super::relays::is_turn;
 use super::reports::{Reports, SentStream};
 use super::{PeerError, PeerSettings};
+use crate::base::lock::lock;
 
 /// How often unanswered connectivity checks are repeated. The default of 200 ms is most of the wait for a first picture.
 const CHECK_INTERVAL: Duration = Duration::from_millis(10);
@@ -200,7 +201,7 @@ fn opus() -> RTCRtpCodec {
 /// One certificate for the process, made with the first call and again before it runs out.
 fn certificate() -> webrtc::error::Result<RTCCertificate> {
     static CERTIFICATE: Mutex<Option<RTCCertificate>> = Mutex::new(None);
-    let mut kept = CERTIFICATE.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut kept = lock(&CERTIFICATE);
     let now = SystemTime::now();
     if let Some(certificate) = kept.as_ref().filter(|kept| kept.expires > now + CERTIFICATE_RESERVE) {
         return Ok(certificate.clone());

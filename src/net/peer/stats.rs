@@ -7,8 +7,8 @@ use rtc::statistics::report::{RTCStatsReport, RTCStatsReportEntry};
 use serde::Serialize;
 use webrtc::peer_connection::StatsSelector;
 
+use super::connection::Connection;
 use super::reports::SentStream;
-use super::session::Session;
 
 #[derive(Clone, Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -49,7 +49,7 @@ pub struct StreamStats {
     pub jitter_ms: f64,
 }
 
-impl Session {
+impl Connection {
     pub(super) async fn stats(&self) -> PeerStats {
         let report = self.connection.get_stats(Instant::now(), StatsSelector::None).await;
         let [video, voice] = &self.streams;

@@ -7,7 +7,7 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use super::TlsError;
-use crate::durable::{self, Access};
+use crate::base::durable::{self, Access};
 
 pub struct Store {
     dir: PathBuf,

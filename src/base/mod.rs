@@ -1,0 +1,8 @@
+//! What every part may stand on and what knows no part: files that survive a power cut, text as editors leave it, locks,
+//! and what tasks have in common.
+
+pub mod durable;
+pub mod lock;
+#[cfg(any(feature = "device", feature = "server"))]
+pub mod task;
+pub mod text;

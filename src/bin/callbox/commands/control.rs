@@ -1,0 +1,155 @@
+//! The commands that speak to the running daemon over its control socket.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use callbox::config::{Config, Loaded, Origin};
+use callbox::device::control::{self, Operation};
+use callbox::protocol::UserId;
+use serde_json::Value;
+
+use crate::outcome::{Failure, print};
+
+/// Where a daemon that the system started has its socket.
+const SYSTEM_SOCKET: &str = "/run/callbox/callbox.sock";
+
+/// `callbox call`.
+pub fn call(file: Option<&Path>, user: UserId) -> Result<(), Failure> {
+    let reply = request(file, &Operation::Call { user: user.clone() })?;
+    print(format!("{user}: {}\n", reply["state"].as_str().unwrap_or("calling")).as_bytes())
+}
+
+/// `callbox answer`.
+pub fn answer(file: Option<&Path>) -> Result<(), Failure> {
+    request(file, &Operation::Answer).map(drop)
+}
+
+/// `callbox hangup`.
+pub fn hang_up(file: Option<&Path>) -> Result<(), Failure> {
+    request(file, &Operation::Hangup).map(drop)
+}
+
+/// `callbox debug-block`.
+pub fn block(file: Option<&Path>) -> Result<(), Failure> {
+    request(file, &Operation::Block).map(drop)
+}
+
+/// `callbox status`.
+pub fn status(file: Option<&Path>, as_json: bool) -> Result<(), Failure> {
+    let status = request(file, &Operation::Status)?;
+    match as_json {
+        true => print(format!("{status:#}\n").as_bytes()),
+        false => print(describe(&status).as_bytes()),
+    }
+}
+
+/// Sends one command and returns the reply of a daemon that carried it out.
+fn request(file: Option<&Path>, operation: &Operation) -> Result<Value, Failure> {
+    let socket = socket(&Config::look(file)?);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.context("the asynchronous runtime does not start")?;
+    Ok(runtime.block_on(control::request(&socket, operation)).map_err(anyhow::Error::new)?)
+}
+
+/// An ordinary user's daemon has its socket elsewhere than the system's; with none of one's own the system's is meant.
+fn socket(loaded: &Loaded) -> PathBuf {
+    let own = &loaded.config.control.socket;
+    let system = Path::new(SYSTEM_SOCKET);
+    match loaded.origin("control.socket") == Origin::Default && !own.exists() && system.exists() {
+        true => system.to_owned(),
+        false => own.clone(),
+    }
+}
+
+/// The status in words. Whatever a daemon of another version leaves out is left out here.
+fn describe(status: &Value) -> String {
+    let text = |value: &Value| value.as_str().unwrap_or("?").to_owned();
+    let mut out = format!("{} ({}), Callbox {}", text(&status["name"]), text(&status["id"]), text(&status["version"]));
+    if let Some(seconds) = status["uptimeSeconds"].as_u64() {
+        out.push_str(&format!(", up for {}", duration(seconds)));
+    }
+    out.push('\n');
+
+    let registration = &status["signaling"]["registration"];
+    let mut line = format!("{} at {}", text(&registration["state"]), text(&status["signaling"]["url"]));
+    if let Some(seconds) = registration["seconds"].as_u64() {
+        line.push_str(&format!(" for {}", duration(seconds)));
+    }
+    if let Some(error) = registration["error"].as_str() {
+        line.push_str(&format!(": {error}"));
+    }
+    row(&mut out, "signaling", &line);
+    for page in status["pages"].as_array().into_iter().flatten() {
+        row(&mut out, "page", &text(page));
+    }
+
+    let media = &status["media"];
+    if let Some(video) = media["video"].as_object() {
+        let source = video.get("camera").and_then(Value::as_str);
+        let fault = video.get("fault").and_then(Value::as_str);
+        row(&mut out, "camera", source.or(fault).unwrap_or("opening"));
+    }
+    for part in ["microphone", "speaker"] {
+        if media[part].is_object() {
+            row(&mut out, part, media[part]["device"].as_str().unwrap_or("opening"));
+        }
+    }
+
+    let calls = status["calls"].as_array().map(Vec::as_slice).unwrap_or_default();
+    if calls.is_empty() {
+        row(&mut out, "calls", "none");
+    }
+    for call in calls {
+        let seconds = call["seconds"].as_u64().map(|s| format!(" for {}", duration(s))).unwrap_or_default();
+        let line = format!("{}, {}, {}{seconds}", text(&call["user"]), text(&call["direction"]), text(&call["state"]));
+        row(&mut out, "call", &line);
+    }
+    out
+}
+
+fn row(out: &mut String, label: &str, text: &str) {
+    out.push_str(&format!("  {label:<11} {text}\n"));
+}
+
+fn duration(seconds: u64) -> String {
+    match (seconds / 86400, seconds / 3600 % 24, seconds / 60 % 60, seconds % 60) {
+        (0, 0, 0, seconds) => format!("{seconds} s"),
+        (0, 0, minutes, seconds) => format!("{minutes} min {seconds} s"),
+        (0, hours, minutes, _) => format!("{hours} h {minutes} min"),
+        (days, hours, _, _) => format!("{days} d {hours} h"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn the_status_reads_like_a_sentence() {
+        let status = json!({
+            "ok": true, "id": "door", "name": "Front door", "version": "0.1.0", "uptimeSeconds": 7384,
+            "signaling": { "url": "ws://127.0.0.1:8080/ws", "registration": { "state": "registered", "seconds": 61 } },
+            "pages": ["http://127.0.0.1:8080/"],
+            "media": { "video": { "camera": "/dev/video0, YUYV", "fault": null },
+                       "microphone": { "device": "plughw:1" }, "speaker": null },
+            "calls": [{ "user": "anna", "direction": "incoming", "state": "connected", "seconds": 5 }],
+        });
+        let expected = "\
+Front door (door), Callbox 0.1.0, up for 2 h 3 min
+  signaling   registered at ws://127.0.0.1:8080/ws for 1 min 1 s
+  page        http://127.0.0.1:8080/
+  camera      /dev/video0, YUYV
+  microphone  plughw:1
+  call        anna, incoming, connected for 5 s
+";
+        assert_eq!(describe(&status), expected);
+        assert!(describe(&json!({ "ok": true })).contains("calls       none"));
+    }
+
+    #[test]
+    fn durations_in_two_units() {
+        let texts: Vec<_> = [5, 65, 3600, 90061].into_iter().map(duration).collect();
+        assert_eq!(texts, ["5 s", "1 min 5 s", "1 h 0 min", "1 d 1 h"]);
+    }
+}

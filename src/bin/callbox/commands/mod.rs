@@ -1,0 +1,12 @@
+//! What each command does, from the parsed command line to its outcome.
+
+#[cfg(feature = "board")]
+pub mod board;
+#[cfg(feature = "device")]
+pub mod control;
+#[cfg(feature = "device")]
+pub mod devices;
+#[cfg(feature = "board")]
+pub mod provision;
+#[cfg(any(feature = "device", feature = "server"))]
+pub mod run;

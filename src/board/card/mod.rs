@@ -1,0 +1,6 @@
+//! What people write on the boot partition, and what they are told there.
+
+pub mod import;
+mod led;
+pub mod report;
+pub mod settings;

@@ -1,0 +1,8 @@
+//! Setting up by a QR code: what it says, how it is drawn, and how a board finds it in front of its camera.
+
+mod chime;
+pub mod code;
+pub mod drawing;
+mod fields;
+pub mod look;
+pub mod scan;

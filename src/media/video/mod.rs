@@ -1,0 +1,443 @@
+//! From camera to encoded pictures: one thread captures and converts, one encodes. Between them is a single slot, so
+//! that the encoder always takes the newest picture and raw pictures never queue.
+//!
+//! Errors end neither thread. The camera is opened again with growing pauses, and meanwhile the viewer reads in the
+//! picture what is missing.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+
+use super::camera::{CameraError, OpenCamera};
+use super::frame::I420;
+use super::pulse::Pulse;
+use crate::base::lock::lock;
+use crate::logic::health::Progress;
+use crate::logic::picture::level::Level;
+use crate::logic::unit::AccessUnit;
+
+mod encoding;
+
+/// Pauses before the camera is opened again grow from the first to the second.
+const REOPEN_AFTER: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
+/// A camera that ran this long starts again with the short pause.
+const STABLE: Duration = Duration::from_secs(5);
+
+/// Runs capture and encoding from [`start`](VideoSource::start) until it is dropped, which waits for both threads: as
+/// long as the camera takes for a picture, two seconds if it hangs.
+pub struct VideoSource {
+    shared: Arc<Shared>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+/// What has happened since the start.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct VideoStats {
+    /// The open camera; `None` while there is none.
+    pub camera: Option<String>,
+    /// Why there is no camera.
+    pub fault: Option<String>,
+    /// Width and height of the encoded pictures.
+    pub size: Option<(u32, u32)>,
+    /// Pictures a second that the encoder is set up for.
+    pub fps: f64,
+    /// Bits per second that the encoder aims at.
+    pub bit_rate: u32,
+    pub captured: u64,
+    /// Encoded pictures, the notice and repeated key pictures included.
+    pub encoded: u64,
+    pub key_frames: u64,
+    /// Bytes of all encoded pictures.
+    pub bytes: u64,
+    /// Pictures the camera itself threw away: broken ones, and those that came too late.
+    pub discarded: u64,
+    /// Captured pictures that a newer one replaced before the encoder came to them.
+    pub dropped: u64,
+    /// Captured pictures left out to keep to the viewers' rate.
+    pub thinned: u64,
+    /// Pictures that the encoder left out to keep to the bit rate.
+    pub skipped: u64,
+    /// Times the camera was opened, and times an encoder was set up.
+    pub camera_starts: u64,
+    pub encoder_starts: u64,
+    /// Time spent encoding, in microseconds.
+    pub encoding_us: u64,
+}
+
+impl VideoSource {
+    /// Starts both threads. `open` is called on the camera's thread, again after each error; `sink` gets each access
+    /// unit on the encoder's thread and must not block.
+    pub fn start(mut open: OpenCamera, mut sink: Box<dyn FnMut(AccessUnit) + Send>) -> VideoSource {
+        let shared = Arc::new(Shared::default());
+        let (camera, encoder) = (shared.clone(), shared.clone());
+        let threads = [
+            spawn("camera", move || capture(&camera, &mut open)),
+            spawn("encoder", move || encoding::run(&encoder, &mut *sink)),
+        ];
+        VideoSource { shared, threads: threads.into_iter().flatten().collect() }
+    }
+
+    /// A viewer needs a picture to start at. Requests that come together are served together.
+    pub fn request_key_frame(&self) {
+        self.shared.lock().key_wanted = true;
+        self.shared.wake.notify_all();
+    }
+
+    /// Keeps size and rate within what all viewers can take; `None`: as the camera delivers.
+    pub fn limit(&self, level: Option<Level>) {
+        self.shared.lock().limit = level;
+    }
+
+    pub fn stats(&self) -> VideoStats {
+        self.shared.lock().stats.clone()
+    }
+
+    /// Of both threads. A camera's turn takes as long as opening it, or one picture; between two tries it rests.
+    pub fn progress(&self) -> [(&'static str, Progress); 2] {
+        [("camera", self.shared.camera.progress()), ("encoder", self.shared.encoder.progress())]
+    }
+}
+
+impl Drop for VideoSource {
+    fn drop(&mut self) {
+        self.shared.lock().stopping = true;
+        self.shared.wake.notify_all();
+        for thread in self.threads.drain(..) {
+            // A panic was logged when it happened.
+            let _ = thread.join();
+        }
+    }
+}
+
+fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> Option<JoinHandle<()>> {
+    match thread::Builder::new().name(name.to_owned()).spawn(body) {
+        Ok(handle) => Some(handle),
+        Err(error) => {
+            log::error!(thread = name, error:%; "cannot start a thread: there will be no picture");
+            None
+        }
+    }
+}
+
+#[derive(Default)]
+struct Shared {
+    state: Mutex<State>,
+    /// Something in the state changed that a thread may wait for.
+    wake: Condvar,
+    camera: Pulse,
+    encoder: Pulse,
+}
+
+#[derive(Default)]
+struct State {
+    stopping: bool,
+    key_wanted: bool,
+    limit: Option<Level>,
+    /// The newest picture that the encoder has not taken; a newer one replaces it.
+    slot: Option<Picture>,
+    /// Buffers to reuse, at most [`encoding::SPARE`].
+    spare: Vec<I420>,
+    stats: VideoStats,
+}
+
+struct Picture {
+    frame: I420,
+    captured: Instant,
+    /// When it was ready to be encoded.
+    arrived: Instant,
+    /// The camera's rate, pictures a second.
+    fps: f64,
+}
+
+impl Picture {
+    fn interval(&self) -> Duration {
+        Duration::from_secs_f64(1.0 / self.fps.clamp(1.0, 1000.0))
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // The state is valid between any two statements that could panic.
+        lock(&self.state)
+    }
+
+    /// Waits for a change of the state, at most until `deadline`.
+    fn wait<'a>(&self, state: MutexGuard<'a, State>, deadline: Option<Instant>) -> MutexGuard<'a, State> {
+        match deadline {
+            None => self.wake.wait(state).unwrap_or_else(PoisonError::into_inner),
+            Some(deadline) => {
+                let left = deadline.saturating_duration_since(Instant::now());
+                self.wake.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0
+            }
+        }
+    }
+
+    /// Sleeps unless the source is dropped meanwhile. `false`: it was.
+    fn pause(&self, length: Duration) -> bool {
+        let deadline = Instant::now() + length;
+        let mut state = self.lock();
+        while !state.stopping && Instant::now() < deadline {
+            state = self.wait(state, Some(deadline));
+        }
+        !state.stopping
+    }
+}
+
+/// The camera's thread: open, capture, and open again.
+fn capture(shared: &Shared, open: &mut OpenCamera) {
+    let mut pause = REOPEN_AFTER.0;
+    let mut told: Option<String> = None;
+    loop {
+        let opened = Instant::now();
+        shared.camera.beat();
+        // Drivers' quirks make the V4L2 crate panic: that is one more way to lose the camera.
+        let result = catch_unwind(AssertUnwindSafe(|| capture_until_error(shared, open)));
+        let Err(error) = result.unwrap_or(Err(CameraError::Panicked)) else { return };
+        let fault = error.to_string();
+        if opened.elapsed() > STABLE {
+            pause = REOPEN_AFTER.0;
+            told = None;
+        }
+        // A camera that stays away is reported once.
+        let level = if told.as_ref() == Some(&fault) { log::Level::Debug } else { log::Level::Warn };
+        log::log!(level, error = fault.as_str(), retry_ms = pause.as_millis() as u64; "no picture from the camera");
+        told = Some(fault.clone());
+        let mut state = shared.lock();
+        state.stats.camera = None;
+        state.stats.fault = Some(fault);
+        drop(state);
+        shared.wake.notify_all();
+        shared.camera.rest();
+        if !shared.pause(pause) {
+            return;
+        }
+        pause = (pause * 2).min(REOPEN_AFTER.1);
+    }
+}
+
+/// `Ok` when the source is dropped.
+fn capture_until_error(shared: &Shared, open: &mut OpenCamera) -> Result<(), CameraError> {
+    let mut camera = open()?;
+    let fps = camera.fps();
+    log::info!(camera = camera.describe().as_str(); "camera opened");
+    {
+        let mut state = shared.lock();
+        state.stats.camera = Some(camera.describe());
+        state.stats.camera_starts += 1;
+    }
+    let mut frame = I420::default();
+    let mut discarded = 0;
+    loop {
+        if shared.lock().stopping {
+            return Ok(());
+        }
+        shared.camera.beat();
+        let captured = camera.next_frame(&mut frame)?;
+        let arrived = Instant::now();
+        let mut state = shared.lock();
+        state.stats.fault = None;
+        state.stats.captured += 1;
+        state.stats.discarded += camera.discarded() - discarded;
+        discarded = camera.discarded();
+        frame = match state.slot.replace(Picture { frame, captured, arrived, fps }) {
+            Some(old) => {
+                state.stats.dropped += 1;
+                old.frame
+            }
+            None => state.spare.pop().unwrap_or_default(),
+        };
+        drop(state);
+        shared.wake.notify_all();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::{Receiver, channel};
+
+    use openh264::decoder::Decoder;
+    use openh264::formats::YUVSource;
+
+    use super::*;
+    use crate::media::camera::{Camera, Wanted, stamp, synthetic};
+    use crate::media::frame::copy_plane;
+
+    /// Long enough for any machine; nothing waits this long unless something is wrong.
+    const BOUND: Duration = Duration::from_secs(20);
+
+    fn camera(width: u32, height: u32, fps: u32) -> OpenCamera {
+        Box::new(move || synthetic::open(Wanted { width, height, fps }))
+    }
+
+    fn start(open: OpenCamera) -> (VideoSource, Receiver<AccessUnit>) {
+        let (send, receive) = channel();
+        (VideoSource::start(open, Box::new(move |unit| drop(send.send(unit)))), receive)
+    }
+
+    fn counter(decoder: &mut Decoder, unit: &AccessUnit) -> u16 {
+        let picture = decoder.decode(&unit.data).unwrap().expect("a picture for each access unit");
+        let mut frame = I420::new(unit.size.0, unit.size.1);
+        copy_plane(picture.y(), picture.strides().0, frame.planes_mut().0, unit.size.0 as usize);
+        stamp::read(&frame).expect("a stamp").0
+    }
+
+    #[test]
+    fn every_picture_can_be_decoded_and_times_grow() {
+        let (source, units) = start(camera(320, 240, 60));
+        let mut decoder = Decoder::new().unwrap();
+        let mut before: Option<(u16, Instant)> = None;
+        for _ in 0..20 {
+            let unit = units.recv_timeout(BOUND).unwrap();
+            assert_eq!((unit.key, unit.size), (before.is_none(), (320, 240)));
+            let counter = counter(&mut decoder, &unit);
+            assert!(before.is_none_or(|(number, time)| counter > number && unit.captured > time));
+            before = Some((counter, unit.captured));
+        }
+        let stats = source.stats();
+        assert!(stats.encoded >= 20 && stats.bytes > 0 && stats.captured >= stats.encoded);
+        assert_eq!((stats.encoder_starts, stats.camera_starts, stats.size), (1, 1, Some((320, 240))));
+        let begin = Instant::now();
+        drop(source);
+        assert!(begin.elapsed() < Duration::from_secs(2));
+    }
+
+    #[test]
+    fn a_request_is_answered_from_the_picture_at_hand() {
+        let (source, units) = start(camera(320, 240, 1));
+        let mut decoder = Decoder::new().unwrap();
+        let first = units.recv_timeout(BOUND).unwrap();
+        for _ in 0..50 {
+            source.request_key_frame();
+        }
+        let again = units.recv_timeout(BOUND).unwrap();
+        assert!(first.key && again.key && again.captured > first.captured);
+        assert_eq!(counter(&mut decoder, &first), counter(&mut decoder, &again));
+        // The fifty requests made one key picture, and the stream goes on.
+        let next = units.recv_timeout(BOUND).unwrap();
+        assert!(!next.key && next.captured > again.captured);
+        assert_eq!(source.stats().key_frames, 2);
+    }
+
+    #[test]
+    fn keeps_within_what_viewers_take() {
+        let (source, units) = start(camera(1280, 720, 30));
+        assert_eq!(units.recv_timeout(BOUND).unwrap().size, (1280, 720));
+        source.limit(Some(Level::L1_3));
+        let smaller = loop {
+            let unit = units.recv_timeout(BOUND).unwrap();
+            if unit.size != (1280, 720) {
+                break unit;
+            }
+        };
+        assert!(smaller.key && Level::L1_3.takes(smaller.size.0, smaller.size.1, source.stats().fps));
+        assert!(counter(&mut Decoder::new().unwrap(), &smaller) > 0);
+    }
+
+    #[test]
+    fn says_in_the_picture_what_is_missing_and_recovers() {
+        let mut attempts = 0;
+        let (source, units) = start(Box::new(move || {
+            attempts += 1;
+            match attempts {
+                1 => Err(CameraError::Silent { path: "/dev/video9".into(), seconds: 2 }),
+                2 => panic!("as a driver crate might"),
+                _ => synthetic::open(Wanted { width: 640, height: 480, fps: 30 }),
+            }
+        }));
+        let notice = units.recv_timeout(BOUND).unwrap();
+        assert!(notice.key && notice.size == (640, 480));
+        let fault = source.stats().fault.unwrap();
+        assert!(fault.contains("/dev/video9"), "{fault}");
+        let mut decoder = Decoder::new().unwrap();
+        decoder.decode(&notice.data).unwrap();
+        while source.stats().camera_starts == 0 {
+            decoder.decode(&units.recv_timeout(BOUND).unwrap().data).unwrap();
+        }
+        let unit = units.iter().find(|_| source.stats().fault.is_none()).unwrap();
+        assert_eq!(unit.size, (640, 480));
+        assert!(source.stats().camera.unwrap().contains("synthetic"));
+    }
+
+    #[test]
+    fn a_camera_that_is_away_rests_and_one_that_hangs_works_without_end() {
+        let (away, _units) = start(Box::new(|| Err(CameraError::Missing)));
+        let until = |wanted: &dyn Fn(Progress) -> bool, source: &VideoSource| {
+            let begin = Instant::now();
+            while !wanted(source.progress()[0].1) {
+                assert!(begin.elapsed() < BOUND, "{:?}", source.progress());
+                thread::sleep(Duration::from_millis(1));
+            }
+        };
+        until(&|camera| camera == Progress::Resting, &away);
+        drop(away);
+
+        let (release, held) = channel::<()>();
+        let (hangs, _units) = start(Box::new(move || {
+            let _ = held.recv();
+            Err(CameraError::Missing)
+        }));
+        until(&|camera| camera == Progress::Working(1), &hangs);
+        assert_eq!(hangs.progress()[1].1, Progress::Resting, "the encoder has nothing to do");
+        thread::sleep(Duration::from_millis(50));
+        assert_eq!(hangs.progress()[0].1, Progress::Working(1));
+        drop(release);
+        until(&|camera| camera == Progress::Resting, &hangs);
+    }
+
+    /// Delivers a few pictures, then fails.
+    struct Unplugged(Box<dyn Camera>, u32);
+
+    impl Camera for Unplugged {
+        fn describe(&self) -> String {
+            self.0.describe()
+        }
+
+        fn size(&self) -> (u32, u32) {
+            self.0.size()
+        }
+
+        fn fps(&self) -> f64 {
+            self.0.fps()
+        }
+
+        fn next_frame(&mut self, frame: &mut I420) -> Result<Instant, CameraError> {
+            self.1 = self.1.checked_sub(1).ok_or(CameraError::Silent { path: "/dev/video9".into(), seconds: 2 })?;
+            self.0.next_frame(frame)
+        }
+    }
+
+    #[test]
+    fn an_unplugged_camera_is_opened_again_while_pictures_go_on() {
+        let (source, units) = start(Box::new(|| {
+            let camera = synthetic::open(Wanted { width: 320, height: 240, fps: 30 })?;
+            Ok(Box::new(Unplugged(camera, 5)))
+        }));
+        let mut before: Option<Instant> = None;
+        while source.stats().camera_starts < 3 {
+            let unit = units.recv_timeout(BOUND).unwrap();
+            assert!(unit.size == (320, 240) && before.is_none_or(|time| unit.captured > time));
+            before = Some(unit.captured);
+        }
+    }
+
+    #[test]
+    fn a_panic_while_encoding_does_not_end_the_stream() {
+        let (send, units) = channel();
+        let mut count = 0;
+        let source = VideoSource::start(
+            camera(320, 240, 30),
+            Box::new(move |unit| {
+                count += 1;
+                assert!(count != 2, "as a codec might");
+                drop(send.send(unit));
+            }),
+        );
+        assert!(units.recv_timeout(BOUND).unwrap().key);
+        assert!(units.recv_timeout(BOUND).unwrap().key, "a new encoder starts with a key picture");
+        assert_eq!(source.stats().encoder_starts, 2);
+    }
+}

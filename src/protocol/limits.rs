@@ -1,0 +1,37 @@
+//! Every limit of the wire, for both ends.
+
+use std::time::Duration;
+
+/// Version of what Callbox adds to the five basic messages; `joined` carries it.
+pub const VERSION: u32 = 1;
+
+/// Longest text frame in bytes, both ways. Longer ones close the connection with [`close::TOO_BIG`].
+pub const MAX_MESSAGE_BYTES: usize = 64 * 1024;
+/// Longest user ID in bytes of UTF-8.
+pub const MAX_ID_BYTES: usize = 64;
+/// Longest display name in bytes of UTF-8.
+pub const MAX_NAME_BYTES: usize = 128;
+/// Longest call ID in bytes.
+pub const MAX_CALL_ID_BYTES: usize = 64;
+/// Longest `nonce` of a `ping` in bytes.
+pub const MAX_NONCE_BYTES: usize = 64;
+/// Most candidates a peer may send for one call; further ones are ignored.
+pub const MAX_CANDIDATES: usize = 50;
+/// Longest candidate in bytes: its line, `sdpMid` and `usernameFragment` together.
+pub const MAX_CANDIDATE_BYTES: usize = 1024;
+/// Messages a client may send in a burst before it is slowed down; beyond it each answers `rateLimited`.
+pub const MESSAGE_BURST: u32 = 200;
+/// Messages a second a client may send on average.
+pub const MESSAGE_RATE: u32 = 50;
+/// Messages a client may go on to send in spite of `rateLimited` before [`close::POLICY`].
+pub const MAX_RATE_LIMITED: u32 = 3 * MESSAGE_BURST;
+/// Malformed messages (`badMessage`, `badField`) a connection may send before [`close::POLICY`].
+pub const MAX_MALFORMED: u32 = 50;
+/// The server pings a silent connection after this long and cuts it when the same time passes again without a sign.
+pub const KEEPALIVE: Duration = Duration::from_secs(15);
+/// How long an unanswered call rings.
+pub const RING_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long the media connection may take to come up after the answer.
+pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
+/// How long the holder of an ID has to show life when another client claims the ID.
+pub const CLAIM_TIMEOUT: Duration = Duration::from_secs(2);

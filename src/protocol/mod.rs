@@ -1,0 +1,18 @@
+//! Every message on the signaling WebSocket and every limit of it. docs/protocol.md tells the same story
+//! with examples; `web/protocol.js` is the browser's side of it.
+//!
+//! Messages are JSON objects in text frames, camelCase, tagged by `type`. Five of them make a call through any relay
+//! that forwards them to `targetId` and ignores the rest: [`join`](Message::Join), [`offer`](Message::Offer),
+//! [`answer`](Message::Answer), [`candidate`](Message::Candidate) and [`leave`](Message::Leave). The others are
+//! what Callbox's own server and clients add. Unknown fields are ignored and relayed untouched.
+
+pub mod close;
+mod envelope;
+mod ids;
+mod limits;
+mod message;
+
+pub use self::envelope::{ParseError, TYPES, parse};
+pub use self::ids::{InvalidId, UserId};
+pub use self::limits::*;
+pub use self::message::*;
