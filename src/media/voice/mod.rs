@@ -11,7 +11,5 @@ pub use caller::{CallerStats, CallerVoice};
 pub use sink::{CALLERS_MAX, VoiceSink, VoiceSinkStats};
 pub use source::{VoiceSource, VoiceSourceStats};
 
-/// A thread that panicked is reported by its supervisor; what it left behind is still the best there is.
-
 #[cfg(test)]
 mod tests;
