@@ -6,3 +6,4 @@ pub mod lock;
 #[cfg(any(feature = "device", feature = "server"))]
 pub mod task;
 pub mod text;
+pub mod unseen;

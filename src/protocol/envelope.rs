@@ -205,6 +205,20 @@ mod tests {
     }
 
     #[test]
+    fn what_nobody_sees_is_refused_in_ids_and_taken_out_of_names() {
+        for id in ["an\\u200bna", "\\u202eanna", "anna\\u2066", "anna\\ufeff"] {
+            let error = parse(&format!(r#"{{"type":"join","userId":"{id}"}}"#)).unwrap_err();
+            assert_eq!(error.code(), ErrorCode::BadField, "{id}");
+            assert!(error.to_string().contains("invisible"), "{error}");
+        }
+        let (message, _) = parse(r#"{"type":"join","userId":"x","name":"\u202eFront\u200b door\u2069"}"#).unwrap();
+        assert!(matches!(message, Message::Join { name: Some(name), .. } if name == "Front door"));
+        let peer = r#"{"userId":"x","name":"An\u00adna","kind":"person"}"#;
+        let (message, _) = parse(&format!(r#"{{"type":"presence","peer":{peer},"online":true}}"#)).unwrap();
+        assert!(matches!(message, Message::Presence { peer, .. } if peer.name == "Anna"));
+    }
+
+    #[test]
     fn tolerates_what_later_versions_add() {
         let (message, _) = parse(r#"{"type":"leave","targetId":"door","reason":"eaten","mood":"sad"}"#).unwrap();
         assert!(matches!(message, Message::Leave { reason: Some(Reason::Other), .. }));

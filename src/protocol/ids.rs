@@ -5,8 +5,10 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::MAX_ID_BYTES;
+use crate::base::unseen::is_unseen;
 
-/// Who somebody is at the signaling server: 1 to [`MAX_ID_BYTES`] bytes, no control characters, no spaces at the ends.
+/// Who somebody is at the signaling server: 1 to [`MAX_ID_BYTES`] bytes, no spaces at the ends, and no characters that
+/// nobody sees: with those one could pass for another.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct UserId(String);
@@ -21,7 +23,8 @@ impl TryFrom<String> for UserId {
     type Error = InvalidId;
 
     fn try_from(text: String) -> Result<Self, InvalidId> {
-        match text.trim() == text && (1..=MAX_ID_BYTES).contains(&text.len()) && !text.chars().any(char::is_control) {
+        let hidden = |c: char| c.is_control() || is_unseen(c);
+        match text.trim() == text && (1..=MAX_ID_BYTES).contains(&text.len()) && !text.contains(hidden) {
             true => Ok(UserId(text)),
             false => Err(InvalidId),
         }
@@ -49,5 +52,34 @@ impl fmt::Display for UserId {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("an ID has 1 to 64 bytes, no control characters, and no spaces at its ends")]
+#[error("an ID has 1 to 64 bytes, no control or invisible characters, and no spaces at its ends")]
 pub struct InvalidId;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_looks_like_no_other() {
+        for good in ["anna", "Aunt Mae", "Haustür", "玄関", "door-2.hall", "🔔"] {
+            assert_eq!(good.parse::<UserId>().unwrap().as_str(), good);
+        }
+        for bad in [
+            "",
+            " anna",
+            "anna\n",
+            "an\u{200b}na",
+            "anna\u{200d}",
+            "\u{202e}anna",
+            "anna\u{2066}",
+            "an\u{ad}na",
+            "\u{feff}anna",
+            "anna\u{3164}",
+            "anna\u{2028}x",
+            "anna\u{34f}",
+            "anna\u{e0020}",
+        ] {
+            assert_eq!(bad.parse::<UserId>(), Err(InvalidId), "{bad:?}");
+        }
+    }
+}

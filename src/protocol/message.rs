@@ -1,8 +1,9 @@
 //! The messages themselves.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::UserId;
+use crate::base::unseen::without_unseen;
 
 /// What sits behind a user ID.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -65,6 +66,7 @@ pub struct IceServer {
 pub struct PeerInfo {
     pub user_id: UserId,
     /// Display name; the ID where none was given.
+    #[serde(deserialize_with = "name_as_seen")]
     pub name: String,
     pub kind: Kind,
 }
@@ -140,7 +142,7 @@ pub enum Message {
     /// First message of a connection: I am `userId`.
     Join {
         user_id: UserId,
-        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "some_name_as_seen")]
         name: Option<String>,
         #[serde(default)]
         kind: Kind,
@@ -238,4 +240,14 @@ pub enum Message {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         call_id: Option<String>,
     },
+}
+
+/// Without the characters that nobody sees: they would make it look like another's. An ID with them is refused, a name
+/// only loses them.
+fn name_as_seen<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    String::deserialize(deserializer).map(|name| without_unseen(&name))
+}
+
+fn some_name_as_seen<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    Option::<String>::deserialize(deserializer).map(|name| name.map(|name| without_unseen(&name)))
 }
