@@ -24,7 +24,7 @@ impl ConfigError {
         if problems.is_empty() { Ok(()) } else { Err(ConfigError { problems }) }
     }
 
-    pub(super) fn unreadable(path: &Path, error: &std::io::Error) -> ConfigError {
+    pub(super) fn unreadable(path: &Path, error: &dyn fmt::Display) -> ConfigError {
         let message = format!("{}: the configuration cannot be read: {error}", path.display());
         ConfigError { problems: vec![Problem { origin: Origin::Default, message }] }
     }

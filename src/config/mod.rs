@@ -6,8 +6,10 @@
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
+use crate::base::text::{self, TextError};
 use crate::protocol::{IceServer, UserId};
 
+mod address;
 mod changes;
 mod error;
 pub mod keys;
@@ -18,11 +20,11 @@ mod source;
 mod surroundings;
 mod values;
 
+pub use address::is_host_name;
 pub use error::{ConfigError, Problem};
 pub use layers::Origin;
 pub use source::{CameraSource, MicrophoneSource, SpeakerSink};
 pub use surroundings::Surroundings;
-pub use values::is_host_name;
 
 /// Read when no file is named. It may be missing: then everything has its default.
 pub const DEFAULT_FILE: &str = "/etc/callbox/callbox.toml";
@@ -173,7 +175,7 @@ impl Config {
     /// Whether signaling stays on this machine, so that callers are on it too.
     pub fn is_local(&self) -> bool {
         match &self.signaling.url {
-            Some(url) => values::is_local_url(url),
+            Some(url) => address::is_local_url(url),
             None => self.server.listen.ip().is_loopback(),
         }
     }
@@ -191,9 +193,9 @@ impl Config {
     /// [`Config::load`] with the surroundings given.
     pub fn load_in(file: Option<&Path>, surroundings: &Surroundings) -> Result<Loaded, ConfigError> {
         let path = file.unwrap_or(Path::new(DEFAULT_FILE));
-        let text = match std::fs::read_to_string(path) {
+        let text = match text::read(path, text::MAX_BYTES) {
             Ok(text) => Some(text),
-            Err(error) if file.is_none() && error.kind() == std::io::ErrorKind::NotFound => None,
+            Err(TextError::Io(error)) if file.is_none() && error.kind() == std::io::ErrorKind::NotFound => None,
             Err(error) => return Err(ConfigError::unreadable(path, &error)),
         };
         Loaded::from_parts(text.as_deref().map(|text| (path, text)), surroundings)

@@ -3,11 +3,12 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
+use super::address::{self, IceUrl, MAX_TURN_USERNAME};
 use super::error::{ConfigError, Problem};
 use super::keys;
 use super::layers::{Entry, Layers, Node, Origin, Value, unknown};
 use super::surroundings::Surroundings;
-use super::values::{self, IceUrl};
+use super::values;
 use super::{
     Answer, Calls, Camera, CameraSource, Config, Control, Ice, IcePolicy, Identity, MicrophoneSource, Serving,
     Signaling, SpeakerSink, State, Tls,
@@ -64,7 +65,7 @@ impl Reader<'_> {
         let surroundings = self.surroundings;
         let token = self.get("signaling.token_file", |node| values::secret(node, surroundings));
         Signaling {
-            url: self.text("signaling.url", values::signaling_url),
+            url: self.text("signaling.url", address::signaling_url),
             token,
             ca_file: self.get("signaling.ca_file", values::readable_file),
         }
@@ -72,29 +73,29 @@ impl Reader<'_> {
 
     fn server(&mut self) -> Serving {
         let nowhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        let listen = self.text("server.listen", values::listen).unwrap_or(nowhere);
+        let listen = self.text("server.listen", address::listen).unwrap_or(nowhere);
         let insecure = self.get("server.insecure", boolean).unwrap_or(false);
-        if !values::is_loopback(&listen) && !insecure {
+        if !address::is_loopback(&listen) && !insecure {
             self.refuse(
                 "server.listen",
                 "there are no accounts yet, so whoever reaches this address can call; \
                  either must be a loopback address such as 127.0.0.1:8080, or needs insecure = true beside it",
             );
         }
-        let http_listen = self.text("server.http_listen", values::listen);
+        let http_listen = self.text("server.http_listen", address::listen);
         if http_listen.is_some_and(|http| http == listen && http.port() != 0) {
             self.refuse("server.http_listen", "must be another address or port than server.listen");
         }
         let names = self.get("server.names", |node| {
             let Value::List(items) = &node.value else { return Err(None) };
-            let name = |text: &str| values::is_host_name(text).then(|| text.to_ascii_lowercase());
+            let name = |text: &str| address::is_host_name(text).then(|| text.to_ascii_lowercase());
             items.iter().map(|item| item.value.as_text().and_then(name).ok_or(None)).collect()
         });
         Serving { listen, insecure, http_listen, names: names.unwrap_or_default(), tls: self.tls(&listen) }
     }
 
     fn tls(&mut self, listen: &SocketAddr) -> Tls {
-        let mode = if values::is_loopback(listen) { Mode::Off } else { Mode::Auto };
+        let mode = if address::is_loopback(listen) { Mode::Off } else { Mode::Auto };
         let modes = [("auto", Mode::Auto), ("files", Mode::Files), ("off", Mode::Off)];
         let mode = self.word("server.tls.mode", &modes).unwrap_or(mode);
         let cert_file = self.get("server.tls.cert_file", values::readable_file);
@@ -204,7 +205,7 @@ impl Reader<'_> {
         }
         let find = |name: &str| entries.iter().find(|entry| entry.name == name).map(|entry| &entry.node);
         let urls = find("urls").and_then(|node| self.parse("ice.servers.urls", node, ice_urls));
-        let username = find("username").and_then(|node| self.parse("ice.servers.username", node, some_text));
+        let username = find("username").and_then(|node| self.parse("ice.servers.username", node, turn_username));
         let credential = find("credential").and_then(|node| self.parse("ice.servers.credential", node, some_text));
         let file = find("credential_file").and_then(|node| {
             let surroundings = self.surroundings;
@@ -300,6 +301,13 @@ fn some_text(node: &Node) -> Result<String, Refusal> {
     node.value.as_text().filter(|text| !text.is_empty()).map(str::to_owned).ok_or(None)
 }
 
+fn turn_username(node: &Node) -> Result<String, Refusal> {
+    match some_text(node)? {
+        name if name.len() <= MAX_TURN_USERNAME => Ok(name),
+        name => Err(Some(format!("it has {} bytes, and browsers take {MAX_TURN_USERNAME} at most", name.len()))),
+    }
+}
+
 /// The addresses, and whether one of them is a TURN server. A single address needs no brackets.
 fn ice_urls(node: &Node) -> Result<(Vec<String>, bool), Refusal> {
     let items = match &node.value {
@@ -311,7 +319,7 @@ fn ice_urls(node: &Node) -> Result<(Vec<String>, bool), Refusal> {
     let mut turn = false;
     for item in items {
         let text = item.value.as_text().ok_or_else(|| Some(format!("{} is no address", item.value)))?;
-        let url = values::ice_url(text).ok_or_else(|| Some(format!("{text:?} is no such address")))?;
+        let url = address::ice_url(text).map_err(|why| Some(format!("{text:?} is no such address: {why}")))?;
         turn |= matches!(url, IceUrl::Turn { .. });
         urls.push(text.to_owned());
     }

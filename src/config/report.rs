@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
+use super::address::{self, IceUrl};
 use super::keys::{Form, KEYS};
 use super::layers::{Layers, Origin};
-use super::values::{self, IceUrl};
 use super::{Answer, Config, IcePolicy, Tls};
 use crate::protocol::IceServer;
 
@@ -51,7 +51,7 @@ pub(super) fn warnings(config: &Config, layers: &Layers) -> Vec<String> {
         });
     };
     let server = &config.server;
-    let open = !values::is_loopback(&server.listen);
+    let open = !address::is_loopback(&server.listen);
     if open {
         warn(
             "server.insecure",
@@ -67,17 +67,17 @@ pub(super) fn warnings(config: &Config, layers: &Layers) -> Vec<String> {
     }
     if let Some(url) = &config.signaling.url
         && url.to_ascii_lowercase().starts_with("ws:")
-        && !values::is_local_url(url)
+        && !address::is_local_url(url)
     {
         warn("signaling.url", "ws:// is not encrypted; wss:// is".to_owned());
     }
     for url in config.ice.servers.iter().flat_map(|server| &server.urls) {
-        if values::ice_url(url) == Some(IceUrl::Turn { udp: false }) {
+        if address::ice_url(url) == Ok(IceUrl::Turn { udp: false }) {
             warn("ice.servers", format!("{url}: the device reaches TURN over UDP only; browsers will use this one"));
         }
     }
     let relayed =
-        |server: &IceServer| server.urls.iter().any(|url| values::ice_url(url) == Some(IceUrl::Turn { udp: true }));
+        |server: &IceServer| server.urls.iter().any(|url| address::ice_url(url) == Ok(IceUrl::Turn { udp: true }));
     if config.ice.policy == IcePolicy::Relay && !config.ice.servers.iter().any(relayed) {
         warn("ice.policy", "no turn: address over UDP is given, so no call will connect".to_owned());
     }

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use minisign_verify::{Error, PublicKey, Signature};
 
 use super::UpdateError;
+use crate::base::text::{self, TextError};
 
 /// Size of a package in bytes at most; ours has a tenth.
 const MAX_PACKAGE: u64 = 64 << 20;
@@ -97,9 +98,10 @@ fn signature_path(package: &Path) -> PathBuf {
 }
 
 fn read_text(path: &Path) -> io::Result<String> {
-    let mut text = String::new();
-    File::open(path)?.take(MAX_TEXT).read_to_string(&mut text)?;
-    Ok(text)
+    text::read(path, MAX_TEXT).map_err(|error| match error {
+        TextError::Io(error) => error,
+        other @ (TextError::TooLong(_) | TextError::NotText(_)) => io::Error::other(other),
+    })
 }
 
 fn names(names: impl Iterator<Item = String>) -> String {

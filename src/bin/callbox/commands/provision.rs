@@ -1,10 +1,11 @@
 //! `callbox provision`: gathers what a board needs to know, secrets never from the command line, and draws the code.
 
-use std::io::{BufRead, IsTerminal, Read, Write, stdin};
+use std::io::{BufRead, IsTerminal, Write, stdin};
 use std::path::Path;
 
 use anyhow::{Context, anyhow, bail};
 use callbox::base::durable::{self, Access};
+use callbox::base::text;
 use callbox::board::setup::code::{Setup, SignalingServer};
 use callbox::board::setup::drawing::Drawing;
 use callbox::board::wifi::network::{self, Key, Network};
@@ -43,6 +44,8 @@ fn setup(wanted: Provision) -> anyhow::Result<Setup> {
         bail!("standard input can be the password or the token, not both");
     }
     let token = wanted.token_file.as_deref().map(secret).transpose()?;
+    let token =
+        token.as_deref().map(text::secret).transpose().map_err(|why| anyhow!("the token: {why}"))?.map(str::to_owned);
     let network = match wanted.ssid {
         Some(ssid) => {
             let password = match (&wanted.wifi_password_file, wanted.open) {
@@ -67,15 +70,14 @@ fn setup(wanted: Provision) -> anyhow::Result<Setup> {
     })
 }
 
-/// One secret, without the line end behind it.
+/// What a file holds, without the line end behind it: a password may begin and end with blanks.
 fn secret(path: &Path) -> anyhow::Result<String> {
-    let mut text = String::new();
     let read = match path.to_str() {
-        Some("-") => stdin().lock().take(MAX_SECRET).read_to_string(&mut text),
-        _ => std::fs::File::open(path).and_then(|file| file.take(MAX_SECRET).read_to_string(&mut text)),
+        Some("-") => text::read_from(stdin().lock(), MAX_SECRET),
+        _ => text::read(path, MAX_SECRET),
     };
-    read.with_context(|| format!("{} cannot be read", path.display()))?;
-    Ok(text.trim_end_matches(['\r', '\n']).to_owned())
+    let text = read.with_context(|| format!("{} cannot be read", path.display()))?;
+    Ok(text.trim_end_matches('\n').to_owned())
 }
 
 /// Asks on the terminal, without showing the answer.
