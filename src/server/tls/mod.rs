@@ -1,6 +1,7 @@
 //! The certificate in use: where it comes from, and how a fresher one takes its place without a connection noticing.
 
 mod authority;
+mod clock;
 mod facts;
 pub(super) mod names;
 mod store;
@@ -21,7 +22,9 @@ use rustls::sign::CertifiedKey;
 use tokio_rustls::TlsAcceptor;
 
 use super::TlsSettings;
+use crate::base::text;
 use authority::{Authority, Leaf};
+use clock::Present;
 
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
@@ -90,7 +93,7 @@ impl Tls {
         let (source, certified) = match settings {
             TlsSettings::Off => return Ok(None),
             TlsSettings::Auto { state_dir, names } => {
-                let now = plausible_now();
+                let now = Present::now();
                 let authority = Authority::open(&state_dir.join("tls"), names, now)?;
                 let leaf = authority.leaf(&names::needed(listen, names), now)?;
                 let certified = leaf.certified.clone();
@@ -146,12 +149,12 @@ impl Tls {
     fn refresh(&mut self) {
         let fresh = match &mut self.source {
             Source::Own { authority, listen, names, leaf } => {
-                let now = plausible_now();
+                let now = Present::now();
                 let needed = names::needed(*listen, names);
                 if leaf.serves(&needed, authority, now) {
                     return;
                 }
-                authority.renew(&needed, now).map(|fresh| {
+                authority.renew(&needed, Some(leaf), now).map(|fresh| {
                     *leaf = fresh;
                     leaf.certified.clone()
                 })
@@ -194,8 +197,13 @@ fn stamp(path: &PathBuf) -> Stamp {
 }
 
 fn read_pair(cert: &PathBuf, key: &PathBuf) -> Result<Arc<CertifiedKey>, TlsError> {
-    let read =
-        |path: &PathBuf, key| std::fs::read(path).map_err(|error| TlsError::Read { path: path.clone(), key, error });
+    let read = |path: &PathBuf, key| {
+        std::fs::read(path).map(text::utf8_where_text).map_err(|error| TlsError::Read {
+            path: path.clone(),
+            key,
+            error,
+        })
+    };
     let (cert_pem, key_pem) = (read(cert, "cert_file")?, read(key, "key_file")?);
     let chain: Vec<_> = CertificateDer::pem_slice_iter(&cert_pem)
         .collect::<Result<_, _>>()
@@ -208,12 +216,4 @@ fn read_pair(cert: &PathBuf, key: &PathBuf) -> Result<Arc<CertifiedKey>, TlsErro
         Ok(certified) => Ok(Arc::new(certified)),
         Err(error) => Err(TlsError::Unusable { cert: cert.clone(), key: key.clone(), error }),
     }
-}
-
-/// The time, or for a board that has none yet (no battery, no network: 1970) the latest that it must be: this program
-/// was installed before it runs. Certificates made with it serve clients whose clocks are right.
-fn plausible_now() -> SystemTime {
-    let installed = std::env::current_exe().and_then(std::fs::metadata).and_then(|program| program.modified());
-    let first_release = SystemTime::UNIX_EPOCH + Duration::from_secs(1_767_225_600); // 2026-01-01
-    SystemTime::now().max(installed.unwrap_or(first_release)).max(first_release)
 }

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use super::TlsError;
 use crate::base::durable::{self, Access};
+use crate::base::text;
 
 pub struct Store {
     dir: PathBuf,
@@ -35,7 +36,7 @@ impl Store {
     /// `None` where there is no such file. What is not UTF-8 comes back as something that is not PEM.
     pub fn read(&self, name: &str) -> Result<Option<String>, TlsError> {
         match fs::read(self.path(name)) {
-            Ok(bytes) => Ok(Some(String::from_utf8_lossy(&bytes).into_owned())),
+            Ok(bytes) => Ok(Some(String::from_utf8_lossy(&text::utf8_where_text(bytes)).into_owned())),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(TlsError::Store { path: self.path(name), error }),
         }
