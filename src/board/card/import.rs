@@ -127,7 +127,7 @@ impl Work<'_> {
         let kept = self.places.state.join(SUPPLICANT);
         let text = match files {
             Some(files) => {
-                let Wifi { networks, country, problems } = self.networks(files);
+                let Wifi { networks, country, problems, .. } = self.networks(files);
                 match networks[..] {
                     [] if problems.is_empty() => None,
                     [] => self.keep_wifi(&kept),
@@ -175,7 +175,10 @@ impl Work<'_> {
             };
             match settings::decoded(path) {
                 Ok(text) => {
-                    let Wifi { networks, country, problems } = read(&text);
+                    let Wifi { networks, country, problems, notes } = read(&text);
+                    for note in &notes {
+                        self.report.note(place(path, Some(note.line)), &note.what);
+                    }
                     for problem in &problems {
                         self.report.problem(place(path, Some(problem.line)), problem.what.clone(), CORRECT);
                     }

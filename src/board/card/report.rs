@@ -2,7 +2,7 @@
 //! meanwhile. It holds no date, so that an unchanged report is not written to the card again.
 
 use std::borrow::Cow;
-use std::fmt::Write;
+use std::fmt::{self, Write};
 
 use crate::config::{Config, Tls};
 
@@ -11,6 +11,7 @@ use crate::config::{Config, Tls};
 pub struct Report {
     problems: Vec<Problem>,
     kept: Vec<String>,
+    notes: Vec<String>,
     facts: Vec<(&'static str, String)>,
 }
 
@@ -36,6 +37,11 @@ impl Report {
         self.kept.push(what.into());
     }
 
+    /// What is no mistake, and yet not sure to be what was meant.
+    pub fn note(&mut self, place: impl fmt::Display, what: &str) {
+        self.notes.push(format!("{place}: {what}"));
+    }
+
     pub fn fact(&mut self, what: &'static str, value: impl Into<String>) {
         self.facts.push((what, value.into()));
     }
@@ -59,6 +65,12 @@ impl Report {
         }
         for kept in &self.kept {
             let _ = writeln!(text, "- {kept}");
+        }
+        if !self.notes.is_empty() {
+            text.push_str("\nWorth knowing:\n");
+        }
+        for note in &self.notes {
+            let _ = writeln!(text, "- {note}");
         }
         text.push('\n');
         for (what, value) in &self.facts {

@@ -1,5 +1,5 @@
 //! `wifi.txt`: networks as people write them down, in whatever editor. Forgiving about capitals, signs, quotation marks
-//! and line ends; strict about what would not work in the air.
+//! and line ends, and what of that could have been meant otherwise is said; strict about what would not work in the air.
 
 use super::network::{self, Key, Network};
 
@@ -9,9 +9,11 @@ pub struct Wifi {
     pub networks: Vec<Network>,
     pub country: Option<[u8; 2]>,
     pub problems: Vec<Mistake>,
+    /// What was read in one of two ways.
+    pub notes: Vec<Mistake>,
 }
 
-/// Something in a file that cannot be used.
+/// Something in a file that cannot be used, or that its writer should know of.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mistake {
     /// From 1.
@@ -36,6 +38,8 @@ pub fn read(text: &str) -> Wifi {
 struct Reader {
     wifi: Wifi,
     open: Option<Draft>,
+    /// Between `network={` and `}`, where quotation marks are no part of anything.
+    pasted: bool,
 }
 
 /// A network whose lines are still being read.
@@ -50,21 +54,25 @@ struct Draft {
 
 impl Reader {
     fn line(&mut self, number: usize, line: &str) {
+        self.pasted &= !line.starts_with('}');
         if line.is_empty() || line.starts_with(['#', ';', '}']) || line.starts_with("//") {
             return;
         }
         // People paste from wpa_supplicant.conf.
         if line.replace(' ', "") == "network={" {
+            self.pasted = true;
             return self.finish_network();
         }
         let Some((key, value)) = line.split_once(['=', ':']) else {
             let what = format!("{line:?} is not understood; a line is such as: ssid = My network");
             return self.mistake(number, what);
         };
-        let value = unquoted(value.trim());
+        let written = value.trim();
+        let value = unquoted(written);
         match key.trim().trim_matches(QUOTES).to_lowercase().replace(['-', '_', ' '], "").as_str() {
             "ssid" | "name" | "network" | "networkname" | "wifi" | "wlan" => {
                 self.finish_network();
+                self.note_marks(number, "name", written);
                 self.open = Some(Draft { line: number, ssid: value.to_owned(), ..Draft::default() });
             }
             "password" | "passphrase" | "pass" | "psk" | "key" | "wifipassword" => match &mut self.open {
@@ -72,7 +80,10 @@ impl Reader {
                     *faulty = true;
                     self.mistake(number, "a second password for one network; each network begins with ssid".to_owned());
                 }
-                Some(draft) => draft.password = Some((number, value.to_owned())),
+                Some(draft) => {
+                    draft.password = Some((number, value.to_owned()));
+                    self.note_marks(number, "password", written);
+                }
                 None if value.is_empty() => {}
                 None => {
                     self.mistake(number, "a password before any ssid; write the network's name above it".to_owned())
@@ -119,19 +130,58 @@ impl Reader {
         }
     }
 
+    /// Tells of quotation marks that may have been meant as part of a value, or not.
+    fn note_marks(&mut self, line: usize, what: &str, written: &str) {
+        let text = match unquoted(written) {
+            value if value.len() < written.len() && (self.pasted || value.is_empty()) => return,
+            value if value.len() < written.len() => {
+                format!("the quotation marks around the {what} were taken off; if they belong to it, write them twice")
+            }
+            value if value.starts_with(QUOTES) || value.ends_with(QUOTES) => {
+                format!("the quotation marks of the {what} are no pair, so they count as part of it")
+            }
+            _ => return,
+        };
+        self.wifi.notes.push(Mistake { line, what: text });
+    }
+
     fn mistake(&mut self, line: usize, what: String) {
         self.wifi.problems.push(Mistake { line, what });
     }
 }
 
-/// Straight, and those that word processors put in their place.
-const QUOTES: [char; 10] =
-    ['"', '\'', '\u{201c}', '\u{201d}', '\u{201e}', '\u{2018}', '\u{2019}', '\u{201a}', '«', '»'];
+/// Pairs of quotation marks: straight ones, and those that word processors put in their place in one language or another.
+const PAIRS: [(char, char); 14] = [
+    ('"', '"'),
+    ('\'', '\''),
+    ('\u{201c}', '\u{201d}'),
+    ('\u{201e}', '\u{201c}'),
+    ('\u{201e}', '\u{201d}'),
+    ('\u{201d}', '\u{201d}'),
+    ('\u{2018}', '\u{2019}'),
+    ('\u{201a}', '\u{2018}'),
+    ('\u{201a}', '\u{2019}'),
+    ('\u{2019}', '\u{2019}'),
+    ('«', '»'),
+    ('»', '«'),
+    ('‹', '›'),
+    ('›', '‹'),
+];
 
-/// The text between quotation marks, where it stands between two.
+/// Each mark of them.
+const QUOTES: [char; 12] =
+    ['"', '\'', '\u{201c}', '\u{201d}', '\u{201e}', '\u{2018}', '\u{2019}', '\u{201a}', '«', '»', '‹', '›'];
+
+/// The text between a pair of quotation marks, where it stands in one.
 fn unquoted(value: &str) -> &str {
-    let inner = value.strip_prefix(QUOTES).and_then(|rest| rest.strip_suffix(QUOTES));
-    inner.unwrap_or(value)
+    let inner = |(first, last): &(char, char)| value.strip_prefix(*first).and_then(|rest| rest.strip_suffix(*last));
+    PAIRS.iter().find_map(inner).unwrap_or(value)
+}
+
+/// So that it is read back as it is.
+fn quoted(value: &str) -> String {
+    let as_it_is = value.trim() == value && !value.starts_with(QUOTES) && !value.ends_with(QUOTES);
+    if as_it_is { value.to_owned() } else { format!("\"{value}\"") }
 }
 
 /// As [`read`] reads it back.
@@ -144,7 +194,7 @@ pub fn write(network: &Network, country: Option<[u8; 2]>) -> Option<String> {
     };
     let hidden = if network.hidden { "hidden = yes\n" } else { "" };
     let country = country.map(|[a, b]| format!("country = {}{}\n", char::from(a), char::from(b))).unwrap_or_default();
-    Some(format!("ssid = \"{ssid}\"\npassword = \"{password}\"\n{hidden}{country}"))
+    Some(format!("ssid = {}\npassword = {}\n{hidden}{country}", quoted(ssid), quoted(password)))
 }
 
 #[cfg(test)]
@@ -202,7 +252,44 @@ mod tests {
         let filled = template.replace("\nssid =", "\nssid = Home").replace("\npassword =", "\npassword = 12345678");
         let wifi = read(&filled.replace("\ncountry =", "\ncountry = DE"));
         assert_eq!(names(&wifi), [("Home".to_owned(), secret("12345678"))]);
-        assert_eq!((wifi.country, wifi.problems), (Some(*b"DE"), Vec::new()));
+        assert_eq!((wifi.country, wifi.problems, wifi.notes), (Some(*b"DE"), Vec::new(), Vec::new()));
+    }
+
+    #[test]
+    fn only_a_pair_of_marks_is_taken_off_and_the_writer_is_told() {
+        let taken = "were taken off";
+        let kept = "no pair";
+        for (written, password, note) in [
+            ("abcdefgh", "abcdefgh", ""),
+            ("\"abcdefgh\"", "abcdefgh", taken),
+            ("'abcdefgh'", "abcdefgh", taken),
+            ("“abcdefgh”", "abcdefgh", taken),
+            ("„abcdefgh“", "abcdefgh", taken),
+            ("‘abcdefgh’", "abcdefgh", taken),
+            ("«abcdefgh»", "abcdefgh", taken),
+            ("»abcdefgh«", "abcdefgh", taken),
+            ("\"\"abcdefgh\"\"", "\"abcdefgh\"", taken),
+            ("\"abcdefgh'", "\"abcdefgh'", kept),
+            ("“abcdefgh\"", "“abcdefgh\"", kept),
+            ("”abcdefgh“", "”abcdefgh“", kept),
+            ("«abcdefgh«", "«abcdefgh«", kept),
+            ("abcdefgh\"", "abcdefgh\"", kept),
+            ("'abcdefgh", "'abcdefgh", kept),
+            ("abc\"defgh", "abc\"defgh", ""),
+        ] {
+            let wifi = read(&format!("ssid = x\npassword = {written}"));
+            assert_eq!(wifi.networks[0].key, secret(password), "{written}");
+            assert_eq!(wifi.notes.len(), usize::from(!note.is_empty()), "{written}: {:?}", wifi.notes);
+            assert!(wifi.notes.iter().all(|n| n.line == 2 && n.what.contains(note) && n.what.contains("password")));
+            // A name is read by the same rules.
+            let wifi = read(&format!("ssid = {written}\npassword = 12345678"));
+            assert_eq!(wifi.networks[0].name(), password, "{written}");
+            assert!(wifi.notes.iter().all(|n| n.line == 1 && n.what.contains(note) && n.what.contains("name")));
+        }
+        // A lone mark is none around nothing.
+        assert_eq!(read("ssid = \"\npassword = 12345678").networks[0].name(), "\"");
+        let pasted = read("network={\n ssid=\"x\"\n psk=\"12345678\"\n}\nssid=\"y\"");
+        assert_eq!(pasted.notes.iter().map(|note| note.line).collect::<Vec<_>>(), [5]);
     }
 
     #[test]
@@ -239,7 +326,8 @@ mod tests {
             let network = Network::new(ssid.into_bytes(), key, hidden).unwrap();
             let text = write(&network, Some(*b"FR")).unwrap();
             let wifi = read(&crate::base::text::with_crlf(&text));
-            prop_assert_eq!(wifi, Wifi { networks: vec![network], country: Some(*b"FR"), problems: Vec::new() });
+            let notes = wifi.notes.clone();
+            prop_assert_eq!(wifi, Wifi { networks: vec![network], country: Some(*b"FR"), problems: Vec::new(), notes });
         }
 
         #[test]
