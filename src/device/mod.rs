@@ -1,5 +1,6 @@
 //! The appliance: camera, microphone and speaker, registered at a signaling server, taking and placing calls.
 
+mod commission;
 pub mod control;
 mod handle;
 mod news;
@@ -19,11 +20,13 @@ use std::time::Instant;
 use serde_json::json;
 use tokio::sync::mpsc;
 
+pub use self::commission::COMMISSIONED;
 use self::control::{Control, ControlError, Order};
 use self::handle::Request;
 pub use self::handle::{Ailment, Checkup, Handle};
 use self::studio::Studio;
 use self::switchboard::{Settings, Switchboard};
+use crate::base::text;
 use crate::config::{Answer, CameraSource, Config, IcePolicy, MicrophoneSource, SpeakerSink};
 use crate::logic::call::AnswerPolicy;
 use crate::net::peer::{Equipment, PeerSettings};
@@ -110,6 +113,11 @@ impl Device {
         let questions = signaling.questions();
         let switchboard = Switchboard::new(settings, Terms::from(config), signaling, studio.clone(), started);
         let (switch, requests) = mpsc::channel(handle::REQUESTS);
+        tokio::spawn(commission::remember(
+            config.state.dir.clone(),
+            switchboard.watch_standing(),
+            commission::reachable,
+        ));
         let handle = Handle {
             switchboard: switch,
             signaling: questions,
@@ -251,7 +259,10 @@ impl Home {
 
 fn read_authority(path: &Path, key: &'static str) -> Result<Trust, DeviceError> {
     match std::fs::read(path) {
-        Ok(pem) => Ok(Trust::Authority { name: format!("{key} {}", path.display()), pem }),
+        Ok(pem) => {
+            let pem = text::utf8_where_text(pem);
+            Ok(Trust::Authority { name: format!("{key} {}", path.display()), pem })
+        }
         Err(error) => Err(DeviceError::Certificates { key, path: path.into(), error }),
     }
 }

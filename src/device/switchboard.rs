@@ -1,7 +1,7 @@
 //! The task that owns the call machine: it feeds it what signaling, connections and the operator say, and carries out
 //! what it decides. It never waits for any of them.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -11,6 +11,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::Terms;
+use super::commission::Standing;
 use super::control::{Operation, Order};
 use super::handle::Request;
 use super::news::{self, Refusals, Registration};
@@ -60,6 +61,9 @@ pub struct Switchboard {
     callers: HashMap<CallKey, oneshot::Sender<Value>>,
     registration: Registration,
     status: watch::Sender<String>,
+    standing: watch::Sender<Standing>,
+    /// Calls that were connected and have not ended.
+    talks: HashSet<CallKey>,
     refusals: Refusals,
     started: Instant,
 }
@@ -89,6 +93,8 @@ impl Switchboard {
             ice_servers: Vec::new(),
             callers: HashMap::new(),
             registration,
+            standing: watch::Sender::default(),
+            talks: HashSet::new(),
             refusals: Refusals::default(),
             started,
         }
@@ -97,6 +103,11 @@ impl Switchboard {
     /// One line on registration and calls, and its changes.
     pub fn watch_status(&self) -> watch::Receiver<String> {
         self.status.subscribe()
+    }
+
+    /// What the appliance has to show for itself, and its changes.
+    pub fn watch_standing(&self) -> watch::Receiver<Standing> {
+        self.standing.subscribe()
     }
 
     /// Runs until `shutdown` resolves, then hangs up everywhere and leaves signaling.
@@ -155,6 +166,9 @@ impl Switchboard {
             *told = status;
             changed
         });
+        let registered = matches!(self.registration, Registration::Registered { .. });
+        self.standing
+            .send_if_modified(|standing| std::mem::replace(&mut standing.registered, registered) != registered);
     }
 
     fn signal(&mut self, event: SignalingEvent) {
@@ -407,6 +421,13 @@ impl Switchboard {
     }
 
     fn report(&mut self, key: CallKey, call: &str, user: &UserId, event: Event) {
+        match event {
+            Event::Connected => _ = self.talks.insert(key),
+            Event::Ended { .. } if self.talks.remove(&key) => {
+                self.standing.send_if_modified(|standing| !std::mem::replace(&mut standing.call_completed, true));
+            }
+            Event::Incoming | Event::Dialing | Event::RingBack | Event::Disconnected | Event::Ended { .. } => {}
+        }
         if let Some(news) = news::of_call(call, user, &event)
             && let Some(caller) = self.callers.remove(&key)
         {
