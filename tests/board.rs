@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use callbox::board::{self, Import, Places, REPORT, SETTINGS, SUPPLICANT, UNCONFIGURED, WIFI, WIFI_TROUBLE};
+use callbox::board::{self, AWAITS_CODE, Import, Places, REPORT, SETTINGS, SUPPLICANT, WIFI, WIFI_TROUBLE};
 use callbox::config::{Config, Surroundings};
 use proptest::prelude::*;
 
@@ -68,8 +68,8 @@ impl Board {
         fs::read_to_string(self.places.boot.join(REPORT)).unwrap()
     }
 
-    fn unconfigured(&self) -> bool {
-        self.places.run.join(UNCONFIGURED).exists()
+    fn awaits_code(&self) -> bool {
+        self.places.run.join(AWAITS_CODE).exists()
     }
 
     fn blinks(&self) -> bool {
@@ -84,7 +84,7 @@ fn a_fresh_card_is_an_intercom_for_the_network_it_is_in() {
     assert_eq!((import.problems, import.usable, import.configured), (0, true, false), "{}", import.report);
     let config = board.config();
     assert!(!config.is_local() && config.server.insecure);
-    assert_eq!((board.networks(), board.unconfigured(), board.blinks()), (None, true, false));
+    assert_eq!((board.networks(), board.awaits_code(), board.blinks()), (None, true, false));
     assert_eq!(fs::read_to_string(board.root("etc/hostname")).unwrap(), "callbox\n");
     let report = board.report();
     assert!(
@@ -105,7 +105,7 @@ fn name_and_wifi_are_taken() {
     board.write(SETTINGS, TEMPLATE.replace("#id =", "id =").replace("#name =", "name =").as_bytes());
     board.write(WIFI, HOME.as_bytes());
     let import = board.start();
-    assert_eq!((import.problems, import.configured, board.unconfigured()), (0, true, false), "{}", import.report);
+    assert_eq!((import.problems, import.configured, board.awaits_code()), (0, true, false), "{}", import.report);
     assert_eq!(board.config().device.name, "Front door");
     assert_eq!(fs::read_to_string(board.root("etc/hostname")).unwrap(), "front-door\n");
     let networks = board.networks().unwrap();
@@ -207,8 +207,7 @@ fn a_card_that_can_only_be_read_is_read() {
 fn storage_that_takes_nothing_is_said_and_wifi_works_nevertheless() {
     let board = Board::new();
     board.write(WIFI, HOME.as_bytes());
-    fs::create_dir_all(board.root("var/lib")).unwrap();
-    fs::write(board.root("var/lib/callbox"), "a file").unwrap();
+    fs::write(board.root("var"), "a file").unwrap();
     let import = board.start();
     assert!(!import.usable && import.problems > 0, "{}", import.report);
     assert!(import.report.contains("the board's own storage") && board.networks().is_some(), "{}", import.report);
@@ -347,18 +346,23 @@ fn a_printed_code_sets_up_a_board() {
     let board = Board::new();
     let root = board.places.root.to_str().unwrap();
     let camera = format!("file:{}", path("clip.y4m"));
-    let scan = ["board", "scan", "--root", root, "--seconds", "60", "--speaker", "none", "--camera", &camera];
-    let (code, out, err) = callbox(&scan, "");
+    let found = path("found");
+    let scan = ["board", "scan", "--to", &found, "--root", root, "--speaker", "none"];
+    let (code, out, err) = callbox(&[&scan[..], &["--seconds", "60", "--camera", &camera]].concat(), "");
     assert_eq!((code, err.as_str()), (Some(0), ""));
-    assert!(out.contains("device hall and Wi-Fi Home is written to the card"), "{out}");
+    assert!(out.contains("a code for device hall and Wi-Fi Home was shown") && !out.contains("s3cret"), "{out}");
+    let (code, out, err) = callbox(&["board", "apply", &found, "--root", root], "");
+    assert_eq!(
+        (code, out.as_str(), err.as_str()),
+        (Some(0), "device hall and Wi-Fi Home is written to the card\n", "")
+    );
     let (code, out, _) = callbox(&["board", "import", "--root", root], "");
     assert!(code == Some(0) && out.contains("Device    Hall; upstairs (hall)"), "{out}");
     assert_eq!(board.config().signaling.token.unwrap().secret, "s3cret");
     assert!(board.networks().unwrap().contains("sae_password=706173733a776f72643b31"));
 
     // Without a code in the picture it ends in time, with 1.
-    let scan = ["board", "scan", "--root", root, "--seconds", "1", "--speaker", "none", "--camera", "synthetic"];
-    let (code, _, err) = callbox(&scan, "");
+    let (code, _, err) = callbox(&[&scan[..], &["--seconds", "1", "--camera", "synthetic"]].concat(), "");
     assert_eq!((code, err.as_str()), (Some(1), "callbox: the board is not set up: no code was shown within 1 s\n"));
     // What is missing or wrong is said.
     for (arguments, input, what) in [
@@ -373,8 +377,48 @@ fn a_printed_code_sets_up_a_board() {
         assert!(code == Some(1) && out.is_empty() && err.contains(what), "{arguments:?}: {err}");
     }
     assert_eq!(callbox(&["provision", "--id", "a", "--token-file", &token], "").0, Some(2));
-    let (code, _, err) = callbox(&["board", "scan", "--camera", "usb"], "");
+    let (code, _, err) = callbox(&["board", "scan", "--to", &found, "--camera", "usb"], "");
     assert!(code == Some(2) && err.contains("must be \"auto\", \"/dev/videoN\""), "{err}");
+}
+
+#[test]
+fn marks_around_a_password_are_told_of_and_no_problem() {
+    let board = Board::new();
+    board.write(WIFI, b"ssid = Home\r\npassword = \"abcdefgh'\r\nssid = 'Barn'\r\npassword = 12345678\r\n");
+    let import = board.start();
+    assert_eq!(import.problems, 0, "{}", import.report);
+    let report = board.report();
+    assert!(report.starts_with("Callbox: all is well.\r\n") && report.contains("Wi-Fi     Home, Barn"), "{report}");
+    assert!(report.contains("- wifi.txt, line 2: the quotation marks of the password are no pair"), "{report}");
+    assert!(report.contains("- wifi.txt, line 3: the quotation marks around the name were taken off"), "{report}");
+    assert!(!report.contains("abcdefgh"));
+    // PBKDF2-SHA1 of the password with both of its marks.
+    assert!(
+        board.networks().unwrap().contains("psk=40b33feafb29f8e5e955f26197ef591f1d5c669b010d5dc95f7175b7228f14a2"),
+        "{:?}",
+        board.networks()
+    );
+}
+
+/// A card that a code has set up names the token where earlier versions kept it.
+#[test]
+fn what_an_earlier_version_kept_is_in_force_from_the_new_place() {
+    let board = Board::new();
+    let old = board.places.former_state();
+    fs::create_dir_all(&old).unwrap();
+    let settings = format!("device.id = 'door'\n[signaling]\nurl = 'wss://x'\ntoken_file = {:?}\n", old.join("token"));
+    board.write(SETTINGS, settings.as_bytes());
+    for (name, text) in [(SETTINGS, settings.as_str()), ("token", "s3cret")] {
+        fs::write(old.join(name), text).unwrap();
+        fs::set_permissions(old.join(name), fs::Permissions::from_mode(0o640)).unwrap();
+    }
+    fs::set_permissions(&old, fs::Permissions::from_mode(0o750)).unwrap();
+    for _ in 0..2 {
+        let import = board.start();
+        assert_eq!((import.problems, import.usable), (0, true), "{}", import.report);
+        assert_eq!(board.config().signaling.token.unwrap().secret, "s3cret");
+        assert!(!old.exists());
+    }
 }
 
 /// wpa_supplicant's end of its control interface.

@@ -96,7 +96,7 @@ grow_state() { # partition mountpoint
 # What every boot leaves in the state, and what it is good for.
 tell_missing() { # mountpoint
     [ -s "$1/machine-id" ] || tell "Lost: the machine ID."
-    [ -d "$1/callbox/board" ] || tell "Lost: the last good configuration."
+    [ -d "$1/callbox-board" ] || [ -d "$1/callbox/board" ] || tell "Lost: the last good configuration."
     [ -n "$(ls -A "$1/callbox" 2> /dev/null)" ] ||
         tell "Lost: the certificate of this board; browsers have to trust the new one."
     [ -d "$1/callbox-update" ] || tell "Lost: installed updates; the program of the image runs."
@@ -107,6 +107,7 @@ tell_missing() { # mountpoint
 
 lay_out_state() { # root state
     bind "$2/callbox" "$1/var/lib/callbox"
+    bind "$2/callbox-board" "$1/var/lib/callbox-board"
     bind "$2/callbox-update" "$1/var/lib/callbox-update"
     bind "$2/systemd" "$1/var/lib/systemd"
     bind "$2/journal" "$1/var/log/journal"

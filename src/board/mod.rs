@@ -17,8 +17,11 @@ pub const WIFI: &str = "wifi.txt";
 pub const REPORT: &str = "callbox-report.txt";
 /// What wpa_supplicant reads, below `run`; the last good one is kept below `state`.
 pub const SUPPLICANT: &str = "wpa_supplicant-wlan0.conf";
-/// Below `run`, present while the card holds nothing but what it was written with.
-pub const UNCONFIGURED: &str = "unconfigured";
+/// Below `run`, present while a code may set the board up: the card holds nothing but what it was written with and the
+/// board was never in service, or the card asks for it.
+pub const AWAITS_CODE: &str = "awaits-code";
+/// On the boot partition, with or without `.txt`: somebody wants to set up a board by a code that has been set up before.
+pub const CODE_REQUEST: &str = "setup-code";
 /// Below `run`: why the board is in no Wi-Fi, once it has tried.
 pub const WIFI_TROUBLE: &str = "wifi-trouble";
 
@@ -30,8 +33,10 @@ pub const TOKEN: &str = "token";
 pub struct Places {
     /// The boot partition, which people edit.
     pub boot: PathBuf,
-    /// What is in force, and outlasts a broken boot partition.
+    /// What is in force, and outlasts a broken boot partition. Root's own, in a directory of root's: the daemon only reads.
     pub state: PathBuf,
+    /// The daemon's state directory. Nothing there is trusted.
+    pub daemon: PathBuf,
     /// What is made anew at each start.
     pub run: PathBuf,
     /// Whose etc, proc and sys are meant.
@@ -43,9 +48,15 @@ impl Places {
     pub fn below(root: &Path) -> Places {
         Places {
             boot: root.join("boot/firmware"),
-            state: root.join("var/lib/callbox/board"),
+            state: root.join("var/lib/callbox-board"),
+            daemon: root.join("var/lib/callbox"),
             run: root.join("run/callbox-board"),
             root: root.to_owned(),
         }
+    }
+
+    /// Where earlier versions kept what is in force.
+    pub fn former_state(&self) -> PathBuf {
+        self.daemon.join("board")
     }
 }

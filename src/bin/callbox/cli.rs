@@ -183,12 +183,20 @@ pub enum BoardCommand {
 What is broken there changes nothing: the last good settings stay in force, and callbox-report.txt on the boot \
 partition says what is wrong. Exits with code 1 only where there are no settings to start with at all.")]
     Import(BoardPlaces),
-    /// Wait for a setup code in front of the camera, and write what it says onto the boot partition
+    /// Wait for a setup code in front of the camera, and leave its text in a file
     #[command(after_help = "\
 Ticks while it looks, plays rising notes when a code was taken and a low one when it was refused. Takes the codes of \
-`callbox provision`, and those that phones make to share Wi-Fi. Afterwards `callbox board import` puts the settings in \
-force. Exits with code 1 where no code was shown in time.")]
+`callbox provision`, and those that phones make to share Wi-Fi. Needs no rights but to the devices; `callbox board apply` \
+then does what the code says. Exits with code 1 where no code was shown in time.
+
+Examples:
+  callbox board scan --to /run/code && callbox board apply /run/code && callbox board import")]
     Scan(Scan),
+    /// Write what a setup code says onto the boot partition
+    #[command(after_help = "\
+Reads the file that `callbox board scan` has left, and trusts it no more than any stranger's code. Afterwards `callbox board \
+import` puts the settings in force.")]
+    Apply(Apply),
     /// Watch whether the Wi-Fi takes the board, and note for the import why not
     #[command(after_help = "\
 Runs until it is ended, and prints a line for each change. A report that tells of it takes another `callbox board import`; \
@@ -199,6 +207,9 @@ the image does that.")]
 #[cfg(feature = "board")]
 #[derive(Args, Debug)]
 pub struct Scan {
+    /// Where the text of the code goes, with its secrets: readable for nobody else
+    #[arg(long, value_name = "FILE")]
+    pub to: PathBuf,
     /// How long to look, in seconds
     #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u64).range(1..=86_400))]
     pub seconds: u64,
@@ -208,6 +219,15 @@ pub struct Scan {
     /// Where to be heard, as [speaker] sink; without it that of the settings in force
     #[arg(long, value_name = "SINK", value_parser = speaker_sink)]
     pub speaker: Option<callbox::config::SpeakerSink>,
+    #[command(flatten)]
+    pub places: BoardPlaces,
+}
+
+#[cfg(feature = "board")]
+#[derive(Args, Debug)]
+pub struct Apply {
+    /// Text of a code
+    pub file: PathBuf,
     #[command(flatten)]
     pub places: BoardPlaces,
 }
@@ -268,7 +288,7 @@ pub struct BoardPlaces {
     /// The boot partition; without it boot/firmware below the root
     #[arg(long, value_name = "DIR")]
     boot: Option<PathBuf>,
-    /// What outlasts a restart; without it var/lib/callbox/board below the root
+    /// What outlasts a restart; without it var/lib/callbox-board below the root
     #[arg(long, value_name = "DIR")]
     state: Option<PathBuf>,
     /// What is made at each start; without it run/callbox-board below the root

@@ -55,6 +55,8 @@ fn act(command: Command) -> Result<(), Failure> {
         #[cfg(feature = "board")]
         Command::Board(BoardCommand::Scan(scan)) => commands::board::scan(scan),
         #[cfg(feature = "board")]
+        Command::Board(BoardCommand::Apply(apply)) => commands::board::apply(apply),
+        #[cfg(feature = "board")]
         Command::Board(BoardCommand::Wifi(places)) => commands::board::wifi(&places.places()),
         Command::Completions { shell } => {
             let mut script = Vec::new();

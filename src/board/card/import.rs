@@ -2,18 +2,19 @@
 //! settings stay in force, and a report says so. Every file is written whole or not at all, so that the plug may be
 //! pulled at any moment.
 
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
-use super::led;
 use super::report::{self, CORRECT, Report};
 use super::settings::{self, Settings};
+use super::{led, storage};
 use crate::base::durable::{self, Access};
 use crate::base::text::with_crlf;
 use crate::board::wifi::network::{Key, Network};
 use crate::board::wifi::{self, Wifi, keyfile, supplicant};
-use crate::board::{Places, REPORT, SETTINGS, SUPPLICANT, UNCONFIGURED, WIFI, WIFI_TROUBLE};
+use crate::board::{AWAITS_CODE, CODE_REQUEST, Places, REPORT, SETTINGS, SUPPLICANT, WIFI, WIFI_TROUBLE};
+use crate::device::COMMISSIONED;
 
 /// How an import went.
 #[derive(Debug)]
@@ -26,6 +27,8 @@ pub struct Import {
     pub usable: bool,
     /// Whether the card holds more than what it was written with.
     pub configured: bool,
+    /// Whether a code may set the board up.
+    pub awaits_code: bool,
 }
 
 const CARD: &str = "the boot partition of the card";
@@ -42,7 +45,8 @@ pub fn import(places: &Places) -> Import {
     let wifi = work.wifi(files.as_deref());
     let usable = work.facts();
     let configured = edited || wifi;
-    work.finish(usable, configured)
+    let awaits_code = work.code(configured, files.as_deref().unwrap_or_default());
+    work.finish(usable, configured, awaits_code)
 }
 
 struct Work<'a> {
@@ -58,24 +62,20 @@ impl Work<'_> {
         if let Err(error) = made {
             self.report.problem(self.places.run.display().to_string(), error.to_string(), CHECK_STORAGE);
         }
-        if let Err(error) = state_directory(&self.places.state, self.access) {
+        let state = storage::directory(&self.places.state, self.access)
+            .and_then(|()| storage::take_over(self.places, self.access));
+        if let Err(error) = state {
             self.report.problem(STORAGE, said(&error), CHECK_STORAGE);
         }
     }
 
     /// Names and paths, or `None` where the partition is not there.
     fn files_on_card(&mut self) -> Option<Vec<(String, PathBuf)>> {
-        let listed = fs::read_dir(&self.places.boot).and_then(|entries| {
-            let named = |entry: fs::DirEntry| Some((entry.file_name().to_str()?.to_lowercase(), entry.path()));
-            Ok(entries.collect::<Result<Vec<_>, _>>()?.into_iter().filter_map(named).collect::<Vec<_>>())
-        });
+        let listed = files(&self.places.boot);
         match listed {
             // The partition always holds the firmware; an empty directory is one that nothing is mounted on.
             Ok(files) if files.is_empty() => self.report.problem(CARD, "it could not be mounted", CHECK_CARD),
-            Ok(mut files) => {
-                files.sort();
-                return Some(files);
-            }
+            Ok(files) => return Some(files),
             Err(error) => self.report.problem(CARD, said(&error), CHECK_CARD),
         }
         None
@@ -89,7 +89,7 @@ impl Work<'_> {
             file(SETTINGS).or_else(|| file(&format!("{SETTINGS}.txt")))
         };
         let settings = match files.map(on_card) {
-            Some(Some(file)) => match Settings::read(&file, &self.places.run.join("trial")) {
+            Some(Some(file)) => match Settings::read(&file, self.places) {
                 Ok(settings) => settings,
                 Err(faults) => {
                     for fault in faults {
@@ -222,22 +222,56 @@ impl Work<'_> {
         true
     }
 
-    fn finish(self, usable: bool, configured: bool) -> Import {
+    /// Whether a code in front of the camera counts. A board that has served takes none from strangers, though its settings
+    /// be those that every card is written with.
+    fn code(&mut self, configured: bool, files: &[(String, PathBuf)]) -> bool {
+        let requested = files.iter().any(|(name, _)| is_request(name));
+        // A link there would be the daemon's own doing; it is there.
+        let commissioned = fs::symlink_metadata(self.places.daemon.join(COMMISSIONED)).is_ok();
+        if requested {
+            let what = format!("looked for five minutes after each start, while the card holds {CODE_REQUEST}");
+            self.report.fact("Code", what);
+        } else if !configured && commissioned {
+            self.report.fact("Code", format!("taken again once the card holds an empty file named {CODE_REQUEST}"));
+        }
+        requested || !(configured || commissioned)
+    }
+
+    fn finish(self, usable: bool, configured: bool, awaits_code: bool) -> Import {
         let Work { places, report, .. } = self;
         let mut text = report.text();
         let on_card = places.boot.join(REPORT);
         if let Err(error) = durable::replace_if_different(&on_card, with_crlf(&text).as_bytes(), Access::PUBLIC) {
             text.push_str(&format!("\nThis report cannot be written to {CARD}: {}.\n", said(&error)));
         }
-        let flag = places.run.join(UNCONFIGURED);
-        let marked = if configured { durable::remove(&flag) } else { durable::replace(&flag, b"", Access::PUBLIC) };
+        let flag = places.run.join(AWAITS_CODE);
+        let marked = if awaits_code { durable::replace(&flag, b"", Access::PUBLIC) } else { durable::remove(&flag) };
         let noted = durable::replace(&places.run.join("report"), text.as_bytes(), Access::PUBLIC);
         if let Err(error) = marked.and(noted) {
             log::warn!(dir:% = places.run.display(), error:%; "the report cannot be written");
         }
         led::attention(&places.root, &places.run, report.problems() > 0);
-        Import { report: text, problems: report.problems(), usable, configured }
+        Import { report: text, problems: report.problems(), usable, configured, awaits_code }
     }
+}
+
+/// Small names and paths of what is on the boot partition, sorted.
+fn files(boot: &Path) -> io::Result<Vec<(String, PathBuf)>> {
+    let named = |entry: fs::DirEntry| Some((entry.file_name().to_str()?.to_lowercase(), entry.path()));
+    let entries = fs::read_dir(boot)?.collect::<Result<Vec<_>, _>>()?;
+    let mut files: Vec<_> = entries.into_iter().filter_map(named).collect();
+    files.sort();
+    Ok(files)
+}
+
+/// The files on the boot partition that ask for a code.
+pub fn asks_for_code(boot: &Path) -> Vec<(String, PathBuf)> {
+    files(boot).unwrap_or_default().into_iter().filter(|(name, _)| is_request(name)).collect()
+}
+
+/// Windows hides the end of a name.
+fn is_request(name: &str) -> bool {
+    name.strip_suffix(".txt").unwrap_or(name) == CODE_REQUEST
 }
 
 fn in_words(networks: &[Network]) -> String {
@@ -258,19 +292,6 @@ pub fn said(error: &io::Error) -> String {
         io::ErrorKind::NotFound => "it is not there".to_owned(),
         _ => error.to_string(),
     }
-}
-
-/// Root's directory that the daemon can read. A link in its place would lead root's writes astray.
-pub fn state_directory(dir: &Path, access: Access) -> io::Result<()> {
-    if fs::symlink_metadata(dir).is_ok_and(|found| !found.is_dir()) {
-        durable::remove(dir)?;
-    }
-    fs::DirBuilder::new().recursive(true).mode(0o750).create(dir)?;
-    fs::set_permissions(dir, fs::Permissions::from_mode(0o750))?;
-    if let Some((user, group)) = access.owner {
-        std::os::unix::fs::chown(dir, Some(user), Some(group))?;
-    }
-    Ok(())
 }
 
 /// Mode 0640 with the daemon's group where this is root and the user is there.

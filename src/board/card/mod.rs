@@ -4,3 +4,4 @@ pub mod import;
 mod led;
 pub mod report;
 pub mod settings;
+pub mod storage;

@@ -4,9 +4,10 @@
 use std::path::{Component, Path, PathBuf};
 use std::{fs, io};
 
+use super::storage;
 use crate::base::durable::{self, Access};
 use crate::base::text::{self, MAX_BYTES};
-use crate::board::{SETTINGS, SUPPLICANT};
+use crate::board::{Places, SETTINGS, SUPPLICANT};
 use crate::config::{Config, Loaded, Origin, Surroundings};
 
 /// What the card is written with. It is in force too where there is no file at all.
@@ -33,10 +34,12 @@ impl Settings {
         Settings { text: TEMPLATE.to_owned(), files: Vec::new() }
     }
 
-    /// Reads `file` and what it names beside itself. `trial` is a directory for trying it out; nothing stays there.
-    pub fn read(file: &Path, trial: &Path) -> Result<Settings, Vec<Fault>> {
+    /// Reads `file` and what it names beside itself.
+    pub fn read(file: &Path, places: &Places) -> Result<Settings, Vec<Fault>> {
         let whole = |what: String| vec![Fault { line: None, what }];
-        let text = decoded(file).map_err(whole)?;
+        let text = storage::moved(places, &decoded(file).map_err(whole)?);
+        // For trying it out; nothing stays there.
+        let trial = &places.run.join("trial");
         let mut settings = Settings { text, files: Vec::new() };
         // What is no TOML is the loader's to explain, with its line.
         let table: toml::Table = settings.text.parse().unwrap_or_default();
@@ -113,11 +116,7 @@ fn contents(path: &Path) -> io::Result<Vec<u8>> {
     if !metadata.is_file() || metadata.len() > MAX_BYTES {
         return Err(io::Error::other(format!("it is no file of at most {} KiB", MAX_BYTES / 1024)));
     }
-    let bytes = fs::read(path)?;
-    Ok(match text::decode(&bytes) {
-        Ok(text) => text.into_bytes(),
-        Err(_) => bytes,
-    })
+    fs::read(path).map(text::utf8_where_text)
 }
 
 /// Values of keys such as token_file that stay below the settings' directory.
@@ -155,7 +154,7 @@ mod tests {
         }
 
         fn read(&self) -> Result<Settings, Vec<Fault>> {
-            Settings::read(&self.0.path().join(SETTINGS), &self.0.path().join("trial"))
+            Settings::read(&self.0.path().join(SETTINGS), &Places::below(self.0.path()))
         }
     }
 
@@ -180,7 +179,7 @@ mod tests {
         let config = load(&state).unwrap().config;
         assert_eq!(config.signaling.token.unwrap().secret, "s3cret");
         assert_eq!(config.device.id.as_str(), "front-door");
-        assert!(!card.0.path().join("trial").exists());
+        assert!(!Places::below(card.0.path()).run.join("trial").exists());
     }
 
     #[test]

@@ -70,6 +70,19 @@ impl std::fmt::Debug for SignalingServer {
     }
 }
 
+/// What it is for, without secrets.
+impl std::fmt::Display for Code {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Code::Wifi(network) => write!(f, "Wi-Fi {}", network.name()),
+            Code::Setup(Setup { id, network: Some(network), .. }) => {
+                write!(f, "device {id} and Wi-Fi {}", network.name())
+            }
+            Code::Setup(Setup { id, network: None, .. }) => write!(f, "device {id}"),
+        }
+    }
+}
+
 impl Code {
     /// Reads what a camera found in a code.
     pub fn parse(text: &str) -> Result<Code, CodeError> {

@@ -1,5 +1,7 @@
-//! Setting up by a QR code: what it says, how it is drawn, and how a board finds it in front of its camera.
+//! Setting up by a QR code: what it says, how it is drawn, how a board finds it in front of its camera, and what it then
+//! writes.
 
+pub mod apply;
 mod chime;
 pub mod code;
 pub mod drawing;

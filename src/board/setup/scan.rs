@@ -1,19 +1,17 @@
-//! Setting up by a code in front of the camera: looks for it, says by sound how it goes, and writes what it says where
-//! the next import finds it.
+//! Looks for a code in front of the camera, says by sound how it goes, and leaves the text of the first that can be used
+//! in a file. What strangers hold up is decoded here, and drivers are read: this needs no rights but to the devices. What
+//! a code does to the board is `apply`'s.
 
 use std::path::Path;
+use std::thread;
 use std::time::{Duration, Instant};
-use std::{fs, thread};
 
 use super::chime::Chime;
-use super::code::{Code, CodeError, Setup, SignalingServer};
+use super::code::Code;
 use super::look::Look;
 use crate::base::durable::{self, Access};
-use crate::base::text;
-use crate::board::card::import::{daemon_may_read, said, state_directory};
+use crate::board::Places;
 use crate::board::card::settings;
-use crate::board::wifi::network::Network;
-use crate::board::{Places, SETTINGS, TOKEN, WIFI, wifi};
 use crate::config::{CameraSource, SpeakerSink};
 use crate::media::audio::{self, OpenSpeaker, Speaker};
 use crate::media::camera::{self, Camera, CameraError, OpenCamera, Wanted};
@@ -35,12 +33,6 @@ const FORGET_AFTER: Duration = Duration::from_secs(5);
 pub enum ScanError {
     #[error("no code was shown within {} s", .0.as_secs())]
     NothingShown(Duration),
-    #[error(transparent)]
-    Code(#[from] CodeError),
-    #[error("{file} cannot be written to the {place}: {reason}")]
-    Store { file: &'static str, place: &'static str, reason: String },
-    #[error("the network's name cannot be written into {WIFI}: it is not text")]
-    Name,
 }
 
 /// What to look with, and how to be heard.
@@ -82,9 +74,9 @@ impl Scanner {
         }
     }
 
-    /// Looks until a code is taken or the time is over; `tell` gets lines for the console. The camera and the speaker
-    /// are closed when this returns.
-    pub fn run(self, places: &Places, tell: &mut dyn FnMut(&str)) -> Result<(), ScanError> {
+    /// Looks until the text of a code is in the file `found`, or the time is over; `tell` gets lines for the console. The
+    /// camera and the speaker are closed when this returns.
+    pub fn run(self, found: &Path, tell: &mut dyn FnMut(&str)) -> Result<(), ScanError> {
         let end = Instant::now() + self.within;
         let mut eye = Eye { open: self.camera, camera: None, failed: String::new() };
         let mut voice = Voice { open: self.speaker };
@@ -113,15 +105,15 @@ impl Scanner {
                     *seen = Instant::now();
                     continue;
                 }
-                match Code::parse(&text).map_err(ScanError::from).and_then(|code| take(&code, places)) {
-                    Ok(taken) => {
+                match keep(&text, found) {
+                    Ok(code) => {
                         drop(eye);
-                        tell(&taken);
+                        tell(&format!("a code for {code} was shown"));
                         voice.play(Chime::Taken);
                         return Ok(());
                     }
-                    Err(error) => {
-                        tell(&error.to_string());
+                    Err(why) => {
+                        tell(&why);
                         voice.play(Chime::Refused);
                         refused = Some((text, Instant::now()));
                     }
@@ -180,55 +172,12 @@ impl Voice {
     }
 }
 
-/// Writes what a code says to where the import reads it. Returns what was written, in words.
-fn take(code: &Code, places: &Places) -> Result<String, ScanError> {
-    match code {
-        Code::Wifi(network) => {
-            join(network, None, places)?;
-            Ok(format!("Wi-Fi {} is written to {WIFI}", network.name()))
-        }
-        Code::Setup(setup) => {
-            let token_file = places.state.join(TOKEN);
-            if let Some(SignalingServer { token: Some(token), .. }) = &setup.server {
-                let access = daemon_may_read(&places.root);
-                state_directory(&places.state, access)
-                    .and_then(|()| durable::replace_if_different(&token_file, token.as_bytes(), access).map(|_| ()))
-                    .map_err(|error| store(TOKEN, "board's storage", &error))?;
-            }
-            if let Some(network) = &setup.network {
-                join(network, setup.country, places)?;
-            }
-            // Last, so that a cut before it leaves a board that asks for its code again.
-            configure(setup, &token_file, places)?;
-            let wifi = setup.network.as_ref().map(|network| format!(" and Wi-Fi {}", network.name()));
-            Ok(format!("device {}{} is written to the card", setup.id, wifi.unwrap_or_default()))
-        }
-    }
-}
-
-fn join(network: &Network, country: Option<[u8; 2]>, places: &Places) -> Result<(), ScanError> {
-    let text = wifi::write(network, country).ok_or(ScanError::Name)?;
-    put(places, WIFI, &format!("# Written from a code that was shown to the camera.\n{text}"))
-}
-
-fn configure(setup: &Setup, token_file: &Path, places: &Places) -> Result<(), ScanError> {
-    let present = fs::read_to_string(places.boot.join(SETTINGS)).unwrap_or_default();
-    if !present.is_empty() && settings::edited(&present) {
-        put(places, "callbox-before-scan.toml", &present)?;
-    }
-    put(places, SETTINGS, &setup.settings(&token_file.to_string_lossy()))
-}
-
-/// Onto the card, with line ends for any editor.
-fn put(places: &Places, name: &'static str, contents: &str) -> Result<(), ScanError> {
-    let contents = text::with_crlf(contents);
-    durable::replace_if_different(&places.boot.join(name), contents.as_bytes(), Access::PRIVATE)
-        .map(|_| ())
-        .map_err(|error| store(name, "card", &error))
-}
-
-fn store(file: &'static str, place: &'static str, error: &std::io::Error) -> ScanError {
-    ScanError::Store { file, place, reason: said(error) }
+/// Leaves the text of a code that can be used. Returns what it is for, or why it was not taken.
+fn keep(text: &str, found: &Path) -> Result<Code, String> {
+    let code = Code::parse(text).map_err(|error| error.to_string())?;
+    durable::replace(found, text.as_bytes(), Access::PRIVATE)
+        .map_err(|error| format!("{} cannot be written: {error}", found.display()))?;
+    Ok(code)
 }
 
 #[cfg(test)]

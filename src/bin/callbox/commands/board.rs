@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 use callbox::board::setup::scan::Scanner;
-use callbox::board::{self, Places};
+use callbox::board::{self, Places, setup};
 
-use crate::cli::Scan;
+use crate::cli::{Apply, Scan};
 use crate::outcome::{Failure, print};
 
 pub fn import(places: &Places) -> Result<(), Failure> {
@@ -29,7 +29,13 @@ pub fn scan(scan: Scan) -> Result<(), Failure> {
             Scanner::new(&camera.unwrap_or(CameraSource::Auto), &speaker.unwrap_or(SpeakerSink::Auto), within)
         }
     };
-    scanner.run(&places, &mut tell).context("the board is not set up")?;
+    scanner.run(&scan.to, &mut tell).context("the board is not set up")?;
+    Ok(())
+}
+
+pub fn apply(apply: Apply) -> Result<(), Failure> {
+    let code = setup::apply::apply(&apply.file, &apply.places.places()).context("the board is not set up")?;
+    tell(&format!("{code} is written to the card"));
     Ok(())
 }
 

@@ -1,12 +1,17 @@
-//! Codes in front of simulated cameras, up to the settings that the daemon reads.
+//! Codes in front of simulated cameras, through the hands of both users, up to the settings that the daemon reads.
 
+use std::fs;
 use std::io::Write;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::*;
+use crate::board::setup::apply::{ApplyError, apply};
 use crate::board::setup::drawing::Drawing;
-use crate::board::{Import, UNCONFIGURED, import};
+use crate::board::{AWAITS_CODE, CODE_REQUEST, Import, SETTINGS, WIFI, import};
+use crate::device::COMMISSIONED;
 use crate::media::audio::measure;
 
 const CODE: &str =
@@ -155,6 +160,15 @@ impl Door {
         Door { dir, places, open: Arc::default(), said: Vec::new() }
     }
 
+    /// Where the scan may write.
+    fn found(&self) -> PathBuf {
+        self.dir.path().join("code")
+    }
+
+    fn apply(&self) -> Result<Code, ApplyError> {
+        apply(&self.found(), &self.places)
+    }
+
     fn show(&mut self, codes: &[&str], within: Duration) -> Result<(), ScanError> {
         let dark = I420::new(640, 480);
         let mut pictures = vec![dark];
@@ -171,7 +185,7 @@ impl Door {
             speaker: Some(Box::new(move || audio::file::open_speaker(&heard))),
             within,
         };
-        let result = scanner.run(&self.places, &mut |line| self.said.push(line.to_owned()));
+        let result = scanner.run(&self.found(), &mut |line| self.said.push(line.to_owned()));
         assert_eq!(self.open.load(Ordering::SeqCst), 0, "the camera is released");
         result
     }
@@ -188,11 +202,14 @@ impl Door {
 #[test]
 fn a_full_code_makes_a_board_that_registers() {
     let mut door = Door::new();
-    assert!(!door.import().configured && door.places.run.join(UNCONFIGURED).exists());
+    assert!(!door.import().configured && door.places.run.join(AWAITS_CODE).exists());
     door.show(&[CODE], Duration::from_secs(60)).unwrap();
+    assert_eq!(fs::metadata(door.found()).unwrap().permissions().mode() & 0o777, 0o600);
+    assert_eq!(fs::read_to_string(door.places.boot.join(SETTINGS)).unwrap(), settings::TEMPLATE, "the scan only looks");
+    assert_eq!(door.apply().unwrap().to_string(), "device front-door and Wi-Fi Home");
     let import = door.import();
     assert_eq!((import.problems, import.configured), (0, true), "{}", import.report);
-    assert!(!door.places.run.join(UNCONFIGURED).exists());
+    assert!(!door.places.run.join(AWAITS_CODE).exists());
     let config = settings::load(&door.places.state).unwrap().config;
     assert_eq!((config.device.id.as_str(), config.device.name.as_str()), ("front-door", "Front door"));
     assert_eq!(config.signaling.token.unwrap().secret, "s3cret");
@@ -221,6 +238,7 @@ fn a_foreign_code_is_refused_once_and_the_right_one_taken() {
     door.show(&["https://example.org/menu", "WIFI:T:WPA;S:Home;P:12345678;;"], Duration::from_secs(60)).unwrap();
     let refusals = door.said.iter().filter(|line| line.contains("not for a Callbox")).count();
     assert_eq!(refusals, 1, "{:?}", door.said);
+    door.apply().unwrap();
     assert_eq!(fs::read_to_string(door.places.boot.join(SETTINGS)).unwrap(), settings::TEMPLATE);
     assert!(door.import().report.contains("Wi-Fi     Home"));
     let blocks: Vec<f64> = door.heard().chunks(20 * audio::BLOCK).map(measure::pitch).collect();
@@ -233,20 +251,82 @@ fn nothing_shown_ends_in_time_and_changes_nothing() {
     let start = Instant::now();
     let error = door.show(&[], Duration::from_millis(700)).unwrap_err();
     assert!(matches!(error, ScanError::NothingShown(_)) && start.elapsed() < Duration::from_secs(20));
+    assert!(!door.found().exists());
+}
+
+#[test]
+fn what_cannot_be_written_is_said_and_refused() {
+    const WIFI_CODE: &str = "WIFI:T:WPA;S:Home;P:12345678;;";
+    let mut door = Door::new();
+    fs::create_dir(door.found()).unwrap();
+    let error = door.show(&[WIFI_CODE], Duration::from_secs(3)).unwrap_err();
+    assert!(matches!(error, ScanError::NothingShown(_)));
+    assert!(door.said.iter().any(|line| line.contains("code cannot be written")), "{:?}", door.said);
+    fs::remove_dir(door.found()).unwrap();
+    fs::write(door.found(), WIFI_CODE).unwrap();
+    fs::remove_dir_all(&door.places.boot).unwrap();
+    assert_eq!(door.apply().unwrap_err().to_string(), "wifi.txt cannot be written to the card: it is not there");
+}
+
+/// Whoever has taken over the scan writes what it likes, and no more comes of it than of a stranger's code.
+#[test]
+fn root_does_not_trust_what_the_scan_has_left() {
+    let door = Door::new();
+    let before = fs::read_dir(&door.places.boot).unwrap().count();
+    let secret = door.dir.path().join("shadow");
+    fs::write(&secret, CODE).unwrap();
+    symlink(&secret, door.found()).unwrap();
+    let error = door.apply().unwrap_err();
+    assert!(matches!(error, ApplyError::Unreadable(_)), "{error}");
+    fs::remove_file(door.found()).unwrap();
+    rustix::fs::mknodat(rustix::fs::CWD, door.found(), rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+    assert_eq!(door.apply().unwrap_err().to_string(), "the code cannot be read: it is not a file");
+    fs::remove_file(door.found()).unwrap();
+    for (text, why) in [
+        (&b"root::0:0::/:/bin/sh\n"[..], "not for a Callbox"),
+        (b"CALLBOX:1;I:door;N:x\ninsecure = false;;", "control"),
+        (b"CALLBOX:1;I:door;U:http\\://x;;", "signaling.url"),
+        (b"CALLBOX:1;I:../../etc/passwd;;", "device.id"),
+        (b"\xff\xfe\x00", "not text"),
+        (&[b'x'; 5000], "longer than 4096"),
+    ] {
+        fs::write(door.found(), text).unwrap();
+        let error = door.apply().unwrap_err().to_string();
+        assert!(error.contains(why), "{error}");
+    }
+    assert_eq!(fs::read_dir(&door.places.boot).unwrap().count(), before);
     assert_eq!(fs::read_to_string(door.places.boot.join(SETTINGS)).unwrap(), settings::TEMPLATE);
 }
 
 #[test]
-fn a_card_that_cannot_be_written_is_said_and_refused() {
+fn a_board_that_has_served_takes_a_code_only_when_its_card_asks() {
     let mut door = Door::new();
-    fs::remove_dir_all(&door.places.boot).unwrap();
-    let error = door.show(&["WIFI:T:WPA;S:Home;P:12345678;;"], Duration::from_secs(3)).unwrap_err();
-    assert!(matches!(error, ScanError::NothingShown(_)));
-    assert!(
-        door.said.iter().any(|line| line == "wifi.txt cannot be written to the card: it is not there"),
-        "{:?}",
-        door.said
-    );
+    let awaits = |door: &Door| {
+        let import = door.import();
+        assert_eq!(import.awaits_code, door.places.run.join(AWAITS_CODE).exists());
+        (import.awaits_code, import.report)
+    };
+    assert!(awaits(&door).0);
+    // The daemon's word; a link of that name says it too, wherever it leads.
+    fs::create_dir_all(&door.places.daemon).unwrap();
+    symlink("/nowhere", door.places.daemon.join(COMMISSIONED)).unwrap();
+    let (wanted, report) = awaits(&door);
+    assert!(!wanted && report.contains("an empty file named setup-code"), "{report}");
+    // Windows writes it so.
+    fs::write(door.places.boot.join("Setup-Code.TXT"), "").unwrap();
+    let (wanted, report) = awaits(&door);
+    assert!(wanted && report.contains("while the card holds setup-code"), "{report}");
+    fs::write(door.places.boot.join(CODE_REQUEST), "").unwrap();
+    door.show(&["CALLBOX:1;I:hall;;"], Duration::from_secs(60)).unwrap();
+    door.apply().unwrap();
+    // Asked for once.
+    assert!(!awaits(&door).0);
+    assert_eq!(settings::load(&door.places.state).unwrap().config.device.id.as_str(), "hall");
+    // A board with settings of its own is nobody's to set up, and asks in the same way.
+    fs::remove_file(door.places.daemon.join(COMMISSIONED)).unwrap();
+    assert!(!awaits(&door).0);
+    fs::write(door.places.boot.join(CODE_REQUEST), "").unwrap();
+    assert!(awaits(&door).0);
 }
 
 #[test]
@@ -254,6 +334,7 @@ fn settings_of_somebody_s_own_are_set_aside() {
     let mut door = Door::new();
     fs::write(door.places.boot.join(SETTINGS), "camera.fps = 15\r\n").unwrap();
     door.show(&["CALLBOX:1;I:hall;;"], Duration::from_secs(60)).unwrap();
+    door.apply().unwrap();
     let aside = fs::read_to_string(door.places.boot.join("callbox-before-scan.toml")).unwrap();
     assert_eq!(aside, "camera.fps = 15\r\n");
     assert!(fs::read_to_string(door.places.boot.join(SETTINGS)).unwrap().contains("id = \"hall\"\r\n"));
@@ -270,7 +351,8 @@ fn a_video_file_is_a_camera_too() {
     [y, u, v].into_iter().for_each(|plane| file.write_all(plane).unwrap());
     drop(file);
     let scanner = Scanner::new(&CameraSource::File(clip), &SpeakerSink::None, Duration::from_secs(60));
-    scanner.run(&door.places, &mut |line| door.said.push(line.to_owned())).unwrap();
+    scanner.run(&door.found(), &mut |line| door.said.push(line.to_owned())).unwrap();
+    door.apply().unwrap();
     assert!(fs::read_to_string(door.places.boot.join(SETTINGS)).unwrap().contains("id = \"hall\""));
 }
 
@@ -292,6 +374,6 @@ fn a_camera_that_comes_later_is_waited_for() {
         within: Duration::from_secs(60),
     };
     let mut said = Vec::new();
-    scanner.run(&door.places, &mut |line| said.push(line.to_owned())).unwrap();
+    scanner.run(&door.found(), &mut |line| said.push(line.to_owned())).unwrap();
     assert_eq!(said.iter().filter(|line| line.contains("no camera is plugged in")).count(), 1, "{said:?}");
 }
