@@ -11,6 +11,7 @@ mod pace;
 use std::path::PathBuf;
 
 use super::opus::OpusError;
+use file::WavError;
 
 /// Samples a second.
 pub const RATE: u32 = 48_000;
@@ -73,6 +74,8 @@ pub enum AudioError {
     Failed { pcm: String, detail: String },
     #[error("{}: {source}", path.display())]
     File { path: PathBuf, source: hound::Error },
+    #[error("{}: {source}", path.display())]
+    Unread { path: PathBuf, source: WavError },
     #[error("{} holds no sound", path.display())]
     EmptyFile { path: PathBuf },
     #[error("{}: cannot convert {rate} Hz to 48000 Hz: {detail}", path.display())]

@@ -156,6 +156,26 @@ mod tests {
         assert!(start.elapsed().as_millis() >= 65, "{:?}", start.elapsed());
     }
 
+    /// As FFmpeg writes it to a pipe, and as it looks where the pipe broke.
+    #[test]
+    fn a_clip_that_ends_anywhere_starts_over() {
+        let header = "YUV4MPEG2 W4 H4 F120:1 Ip A0:0 C420mpeg2 XYSCSS=420MPEG2 XCOLORRANGE=LIMITED\n";
+        let picture = |number: u8| [b"FRAME\n".as_slice(), &[10 * number; 24]].concat();
+        let whole = [header.as_bytes(), &picture(1), &picture(2), &picture(3)].concat();
+        let two = whole.len() - picture(3).len();
+        for length in two..=whole.len() {
+            let mut file = tempfile::NamedTempFile::new().unwrap();
+            file.write_all(&whole[..length]).unwrap();
+            let mut camera = open(file.path(), WANTED).unwrap();
+            let pictures = if length == whole.len() { 3 } else { 2 };
+            let mut frame = I420::default();
+            for number in (0..pictures).chain(0..pictures) {
+                camera.next_frame(&mut frame).unwrap_or_else(|error| panic!("{length} bytes: {error}"));
+                assert_eq!(frame.planes().0, [10 * (number + 1); 16], "{length} bytes");
+            }
+        }
+    }
+
     #[test]
     fn odd_sizes_are_cut_and_grey_gets_neutral_colours() {
         let luma: Vec<u8> = (0..25).collect();

@@ -1,7 +1,7 @@
 //! WAV files in place of sound cards: one is heard again and again, the other is written. Both in real time.
 
 use std::fs::File;
-use std::io::{self, BufReader, BufWriter};
+use std::io::{self, BufWriter};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -13,6 +13,11 @@ use rubato::{
 
 use super::pace::Metronome;
 use super::{AudioError, BLOCK, Microphone, RATE, Speaker};
+use wav::{Reader, Samples, Sound};
+
+pub use wav::WavError;
+
+mod wav;
 
 /// What the speaker writes.
 const WRITTEN: WavSpec =
@@ -25,8 +30,8 @@ const FLUSH: Duration = Duration::from_secs(1);
 /// Plays a WAV file as if it were spoken into a microphone, from the start again at its end. Any rate and channel
 /// count; 8 to 32-bit integers and floats.
 pub fn open_microphone(path: &Path) -> Result<Box<dyn Microphone>, AudioError> {
-    let clip = Clip::open(path)?;
-    let rate = clip.reader.spec().sample_rate;
+    let clip = Clip { path: path.to_owned(), reader: Reader::open(path).map_err(unread(path))? };
+    let rate = clip.reader.sound().rate;
     let converter = if rate == RATE { None } else { Some(Converter::start(path, rate)?) };
     Ok(Box::new(FileMicrophone { clip, converter, metronome: Metronome::start() }))
 }
@@ -44,7 +49,16 @@ struct FileMicrophone {
 
 impl Microphone for FileMicrophone {
     fn describe(&self) -> String {
-        format!("{} ({})", self.clip.path.display(), words(self.clip.reader.spec()))
+        let Sound { rate, channels, samples } = self.clip.reader.sound();
+        let (bits, float) = match samples {
+            Samples::U8 => (8, false),
+            Samples::I16 => (16, false),
+            Samples::I24 => (24, false),
+            Samples::I32 => (32, false),
+            Samples::F32 => (32, true),
+            Samples::F64 => (64, true),
+        };
+        format!("{} ({})", self.clip.path.display(), words(rate, channels, bits, float))
     }
 
     fn read(&mut self, block: &mut [i16; BLOCK]) -> Result<(), AudioError> {
@@ -61,54 +75,16 @@ impl Microphone for FileMicrophone {
     }
 }
 
-/// The file's sound without end, mixed to one channel.
+/// The file's sound without end.
 struct Clip {
     path: PathBuf,
-    reader: WavReader<BufReader<File>>,
-    /// Whether a sample came since the start of the file.
-    sounded: bool,
+    reader: Reader,
 }
 
 impl Clip {
-    fn open(path: &Path) -> Result<Clip, AudioError> {
-        let reader = WavReader::open(path).map_err(fault(path))?;
-        if reader.duration() == 0 || reader.spec().channels == 0 || reader.spec().sample_rate == 0 {
-            return Err(AudioError::EmptyFile { path: path.to_owned() });
-        }
-        Ok(Clip { path: path.to_owned(), reader, sounded: false })
-    }
-
     /// The next sample, between -1 and 1.
     fn next(&mut self) -> Result<f32, AudioError> {
-        loop {
-            if let Some(sample) = self.frame().map_err(fault(&self.path))? {
-                self.sounded = true;
-                return Ok(sample);
-            }
-            if !std::mem::take(&mut self.sounded) {
-                return Err(AudioError::EmptyFile { path: self.path.clone() });
-            }
-            self.reader.seek(0).map_err(|e| fault(&self.path)(e.into()))?;
-        }
-    }
-
-    fn frame(&mut self) -> Result<Option<f32>, hound::Error> {
-        let spec = self.reader.spec();
-        let mut sum = 0.0;
-        for _ in 0..spec.channels {
-            let sample = match spec.sample_format {
-                SampleFormat::Float => self.reader.samples::<f32>().next(),
-                SampleFormat::Int => {
-                    let full = (1u32 << (spec.bits_per_sample.clamp(1, 32) - 1)) as f32;
-                    self.reader.samples::<i32>().next().map(|sample| sample.map(|sample| sample as f32 / full))
-                }
-            };
-            match sample {
-                Some(sample) => sum += sample?,
-                None => return Ok(None),
-            }
-        }
-        Ok(Some(sum / f32::from(spec.channels)))
+        self.reader.next().map_err(unread(&self.path))
     }
 }
 
@@ -142,7 +118,7 @@ impl Converter {
             self.input.push(clip.next()?);
         }
         self.convert(needed).map_err(|detail| {
-            let rate = clip.reader.spec().sample_rate;
+            let rate = clip.reader.sound().rate;
             AudioError::Rate { path: clip.path.clone(), rate, detail }
         })?;
         for (sample, converted) in block.iter_mut().zip(&self.output) {
@@ -176,7 +152,7 @@ impl FileSpeaker {
         } else {
             let found = WavReader::open(path).map_err(fault(path))?.spec();
             if found != WRITTEN {
-                return Err(AudioError::OtherFormat { path: path.to_owned(), found: words(found) });
+                return Err(AudioError::OtherFormat { path: path.to_owned(), found: words_of(found) });
             }
             WavWriter::append(path).map_err(fault(path))?
         };
@@ -199,7 +175,7 @@ impl FileSpeaker {
 
 impl Speaker for FileSpeaker {
     fn describe(&self) -> String {
-        format!("{} ({})", self.path.display(), words(WRITTEN))
+        format!("{} ({})", self.path.display(), words_of(WRITTEN))
     }
 
     fn write(&mut self, block: &[i16; BLOCK]) -> Result<(), AudioError> {
@@ -229,13 +205,21 @@ fn to_i16(sample: f32) -> i16 {
     (sample * 32_768.0).round() as i16
 }
 
-fn words(spec: WavSpec) -> String {
-    let format = match spec.sample_format {
-        SampleFormat::Int => "bit integers",
-        SampleFormat::Float => "bit floats",
-    };
-    let channels = if spec.channels == 1 { "channel" } else { "channels" };
-    format!("{} Hz, {} {channels}, {}-{format}", spec.sample_rate, spec.channels, spec.bits_per_sample)
+fn words_of(spec: WavSpec) -> String {
+    words(spec.sample_rate, spec.channels, spec.bits_per_sample, spec.sample_format == SampleFormat::Float)
+}
+
+fn words(rate: u32, channels: u16, bits: u16, float: bool) -> String {
+    let format = if float { "bit floats" } else { "bit integers" };
+    let unit = if channels == 1 { "channel" } else { "channels" };
+    format!("{rate} Hz, {channels} {unit}, {bits}-{format}")
+}
+
+fn unread(path: &Path) -> impl Fn(WavError) -> AudioError {
+    move |source| match source {
+        WavError::NoSound => AudioError::EmptyFile { path: path.to_owned() },
+        source => AudioError::Unread { path: path.to_owned(), source },
+    }
 }
 
 fn fault(path: &Path) -> impl Fn(hound::Error) -> AudioError {
