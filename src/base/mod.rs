@@ -2,6 +2,8 @@
 //! and what tasks have in common.
 
 pub mod durable;
+#[cfg(test)]
+pub mod latch;
 pub mod lock;
 #[cfg(any(feature = "device", feature = "server"))]
 pub mod task;

@@ -5,7 +5,7 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use super::super::{measure, synthetic};
@@ -13,6 +13,9 @@ use super::*;
 
 /// Where the process that was started by [`with_devices`] finds its files.
 const FOLDER: &str = "CALLBOX_TEST_ALSA_FOLDER";
+
+/// Far more than any of these tests takes; one that hangs is ended, and fails.
+const BOUND: Duration = Duration::from_secs(60);
 
 /// Runs the test `name` of this module again, with the devices `ear`, `mouth`, `mouth16k` and `four`.
 fn with_devices(name: &str, prepare: impl FnOnce(&Path)) {
@@ -35,12 +38,23 @@ fn with_devices(name: &str, prepare: impl FnOnce(&Path)) {
     );
     let path = folder.path().join("asound.conf");
     fs::write(&path, configuration).unwrap();
-    let output = Command::new(std::env::current_exe().unwrap())
+    let mut test = Command::new(std::env::current_exe().unwrap())
         .args([&format!("media::audio::alsa::tests::{name}"), "--exact", "--nocapture", "--test-threads=1"])
         .env("ALSA_CONFIG_PATH", &path)
         .env(FOLDER, folder.path())
-        .output()
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
         .unwrap();
+    let begin = Instant::now();
+    // What it says fits into the pipes.
+    while test.try_wait().unwrap().is_none() {
+        if begin.elapsed() > BOUND {
+            test.kill().unwrap();
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let output = test.wait_with_output().unwrap();
     let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success() && said.contains("1 passed"), "{said}");
     assert!(!said.contains("ALSA lib"), "alsa-lib speaks to the terminal: {said}");
