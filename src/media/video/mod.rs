@@ -14,6 +14,7 @@ use serde::Serialize;
 use super::camera::{CameraError, OpenCamera};
 use super::frame::I420;
 use super::pulse::Pulse;
+use super::supervise::{Stop, Worker};
 use crate::base::lock::lock;
 use crate::logic::health::Progress;
 use crate::logic::picture::level::Level;
@@ -21,16 +22,12 @@ use crate::logic::unit::AccessUnit;
 
 mod encoding;
 
-/// Pauses before the camera is opened again grow from the first to the second.
-const REOPEN_AFTER: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
-/// A camera that ran this long starts again with the short pause.
-const STABLE: Duration = Duration::from_secs(5);
-
 /// Runs capture and encoding from [`start`](VideoSource::start) until it is dropped, which waits for both threads: as
 /// long as the camera takes for a picture, two seconds if it hangs.
 pub struct VideoSource {
     shared: Arc<Shared>,
-    threads: Vec<JoinHandle<()>>,
+    camera: Worker,
+    encoder: Option<JoinHandle<()>>,
 }
 
 /// What has happened since the start.
@@ -73,12 +70,22 @@ impl VideoSource {
     /// unit on the encoder's thread and must not block.
     pub fn start(mut open: OpenCamera, mut sink: Box<dyn FnMut(AccessUnit) + Send>) -> VideoSource {
         let shared = Arc::new(Shared::default());
-        let (camera, encoder) = (shared.clone(), shared.clone());
-        let threads = [
-            spawn("camera", move || capture(&camera, &mut open)),
-            spawn("encoder", move || encoding::run(&encoder, &mut *sink)),
-        ];
-        VideoSource { shared, threads: threads.into_iter().flatten().collect() }
+        let (camera, faulty, encoder) = (shared.clone(), shared.clone(), shared.clone());
+        let turn = move |stop: &Stop| {
+            // Drivers' quirks make the V4L2 crate panic: that is one more way to lose the camera.
+            let turn = catch_unwind(AssertUnwindSafe(|| capture(&camera, stop, &mut open)));
+            turn.unwrap_or(Err(CameraError::Panicked))
+        };
+        let encode = move || encoding::run(&encoder, &mut *sink);
+        let encoder = thread::Builder::new().name("encoder".to_owned()).spawn(encode);
+        if let Err(error) = &encoder {
+            log::error!(error:%; "no thread can be started to encode: there will be no picture");
+        }
+        VideoSource {
+            camera: Worker::start("camera", turn, move |fault| faulty.lose_camera(fault)),
+            encoder: encoder.ok(),
+            shared,
+        }
     }
 
     /// A viewer needs a picture to start at. Requests that come together are served together.
@@ -98,27 +105,18 @@ impl VideoSource {
 
     /// Of both threads. A camera's turn takes as long as opening it, or one picture; between two tries it rests.
     pub fn progress(&self) -> [(&'static str, Progress); 2] {
-        [("camera", self.shared.camera.progress()), ("encoder", self.shared.encoder.progress())]
+        [("camera", self.camera.progress()), ("encoder", self.shared.encoder.progress())]
     }
 }
 
 impl Drop for VideoSource {
     fn drop(&mut self) {
+        self.camera.stop();
         self.shared.lock().stopping = true;
         self.shared.wake.notify_all();
-        for thread in self.threads.drain(..) {
+        if let Some(encoder) = self.encoder.take() {
             // A panic was logged when it happened.
-            let _ = thread.join();
-        }
-    }
-}
-
-fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> Option<JoinHandle<()>> {
-    match thread::Builder::new().name(name.to_owned()).spawn(body) {
-        Ok(handle) => Some(handle),
-        Err(error) => {
-            log::error!(thread = name, error:%; "cannot start a thread: there will be no picture");
-            None
+            let _ = encoder.join();
         }
     }
 }
@@ -128,7 +126,6 @@ struct Shared {
     state: Mutex<State>,
     /// Something in the state changed that a thread may wait for.
     wake: Condvar,
-    camera: Pulse,
     encoder: Pulse,
 }
 
@@ -165,6 +162,14 @@ impl Shared {
         lock(&self.state)
     }
 
+    fn lose_camera(&self, fault: &str) {
+        let mut state = self.lock();
+        state.stats.camera = None;
+        state.stats.fault = Some(fault.to_owned());
+        drop(state);
+        self.wake.notify_all();
+    }
+
     /// Waits for a change of the state, at most until `deadline`.
     fn wait<'a>(&self, state: MutexGuard<'a, State>, deadline: Option<Instant>) -> MutexGuard<'a, State> {
         match deadline {
@@ -187,40 +192,8 @@ impl Shared {
     }
 }
 
-/// The camera's thread: open, capture, and open again.
-fn capture(shared: &Shared, open: &mut OpenCamera) {
-    let mut pause = REOPEN_AFTER.0;
-    let mut told: Option<String> = None;
-    loop {
-        let opened = Instant::now();
-        shared.camera.beat();
-        // Drivers' quirks make the V4L2 crate panic: that is one more way to lose the camera.
-        let result = catch_unwind(AssertUnwindSafe(|| capture_until_error(shared, open)));
-        let Err(error) = result.unwrap_or(Err(CameraError::Panicked)) else { return };
-        let fault = error.to_string();
-        if opened.elapsed() > STABLE {
-            pause = REOPEN_AFTER.0;
-            told = None;
-        }
-        // A camera that stays away is reported once.
-        let level = if told.as_ref() == Some(&fault) { log::Level::Debug } else { log::Level::Warn };
-        log::log!(level, error = fault.as_str(), retry_ms = pause.as_millis() as u64; "no picture from the camera");
-        told = Some(fault.clone());
-        let mut state = shared.lock();
-        state.stats.camera = None;
-        state.stats.fault = Some(fault);
-        drop(state);
-        shared.wake.notify_all();
-        shared.camera.rest();
-        if !shared.pause(pause) {
-            return;
-        }
-        pause = (pause * 2).min(REOPEN_AFTER.1);
-    }
-}
-
-/// `Ok` when the source is dropped.
-fn capture_until_error(shared: &Shared, open: &mut OpenCamera) -> Result<(), CameraError> {
+/// One turn of the camera's thread: opens it, and captures until it fails or a stop is requested.
+fn capture(shared: &Shared, stop: &Stop, open: &mut OpenCamera) -> Result<(), CameraError> {
     let mut camera = open()?;
     let fps = camera.fps();
     log::info!(camera = camera.describe().as_str(); "camera opened");
@@ -231,11 +204,7 @@ fn capture_until_error(shared: &Shared, open: &mut OpenCamera) -> Result<(), Cam
     }
     let mut frame = I420::default();
     let mut discarded = 0;
-    loop {
-        if shared.lock().stopping {
-            return Ok(());
-        }
-        shared.camera.beat();
+    while !stop.requested() {
         let captured = camera.next_frame(&mut frame)?;
         let arrived = Instant::now();
         let mut state = shared.lock();
@@ -253,6 +222,7 @@ fn capture_until_error(shared: &Shared, open: &mut OpenCamera) -> Result<(), Cam
         drop(state);
         shared.wake.notify_all();
     }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -263,6 +233,7 @@ mod tests {
     use openh264::formats::YUVSource;
 
     use super::*;
+    use crate::base::latch::Latch;
     use crate::media::camera::{Camera, Wanted, stamp, synthetic};
     use crate::media::frame::copy_plane;
 
@@ -279,7 +250,7 @@ mod tests {
     }
 
     fn counter(decoder: &mut Decoder, unit: &AccessUnit) -> u16 {
-        let picture = decoder.decode(&unit.data).unwrap().expect("a picture for each access unit");
+        let picture = decoder.decode(&unit.annex_b()).unwrap().expect("a picture for each access unit");
         let mut frame = I420::new(unit.size.0, unit.size.1);
         copy_plane(picture.y(), picture.strides().0, frame.planes_mut().0, unit.size.0 as usize);
         stamp::read(&frame).expect("a stamp").0
@@ -353,11 +324,16 @@ mod tests {
         let fault = source.stats().fault.unwrap();
         assert!(fault.contains("/dev/video9"), "{fault}");
         let mut decoder = Decoder::new().unwrap();
-        decoder.decode(&notice.data).unwrap();
+        decoder.decode(&notice.annex_b()).unwrap();
         while source.stats().camera_starts == 0 {
-            decoder.decode(&units.recv_timeout(BOUND).unwrap().data).unwrap();
+            decoder.decode(&units.recv_timeout(BOUND).unwrap().annex_b()).unwrap();
         }
-        let unit = units.iter().find(|_| source.stats().fault.is_none()).unwrap();
+        let unit = loop {
+            let unit = units.recv_timeout(BOUND).unwrap();
+            if source.stats().fault.is_none() {
+                break unit;
+            }
+        };
         assert_eq!(unit.size, (640, 480));
         assert!(source.stats().camera.unwrap().contains("synthetic"));
     }
@@ -375,16 +351,24 @@ mod tests {
         until(&|camera| camera == Progress::Resting, &away);
         drop(away);
 
-        let (release, held) = channel::<()>();
+        let latch = Latch::new();
+        let gate = latch.gate();
         let (hangs, _units) = start(Box::new(move || {
-            let _ = held.recv();
+            gate.pass();
             Err(CameraError::Missing)
         }));
-        until(&|camera| camera == Progress::Working(1), &hangs);
-        assert_eq!(hangs.progress()[1].1, Progress::Resting, "the encoder has nothing to do");
+        let hangs = latch.before(hangs);
+        let turn = Progress::Working(1);
+        until(&|camera| camera == turn, &hangs);
+        // The encoder rests as soon as it has come to see that there is nothing to do.
+        let begin = Instant::now();
+        while hangs.progress()[1].1 != Progress::Resting {
+            assert!(begin.elapsed() < BOUND, "{:?}", hangs.progress());
+            thread::sleep(Duration::from_millis(1));
+        }
         thread::sleep(Duration::from_millis(50));
-        assert_eq!(hangs.progress()[0].1, Progress::Working(1));
-        drop(release);
+        assert_eq!(hangs.progress()[0].1, turn, "it is one turn without end");
+        hangs.open();
         until(&|camera| camera == Progress::Resting, &hangs);
     }
 

@@ -5,10 +5,9 @@
 mod caller;
 mod sink;
 mod source;
-mod supervise;
 
 pub use caller::{CallerStats, CallerVoice};
-pub use sink::{CALLERS_MAX, VoiceSink, VoiceSinkStats};
+pub use sink::{CALLERS_MAX, Mix, VoiceSink, VoiceSinkStats};
 pub use source::{VoiceSource, VoiceSourceStats};
 
 #[cfg(test)]

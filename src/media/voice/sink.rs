@@ -7,11 +7,11 @@ use std::time::Instant;
 use serde::Serialize;
 
 use super::caller::{Caller, CallerStats, CallerVoice};
-use super::supervise::{Stop, Worker};
 use crate::base::lock::lock;
 use crate::logic::health::Progress;
 use crate::logic::voice::mix::Mixer;
 use crate::media::audio::{AudioError, BLOCK, OpenSpeaker};
+use crate::media::supervise::{Stop, Worker};
 
 /// Most callers in the mix; further ones are not heard.
 pub const CALLERS_MAX: usize = 16;
@@ -37,20 +37,26 @@ pub struct VoiceSinkStats {
     pub callers: Vec<CallerStats>,
 }
 
-impl VoiceSink {
-    pub fn start(open: OpenSpeaker) -> VoiceSink {
-        let (callers, stats) = <(Arc<Callers>, Arc<Mutex<Played>>)>::default();
-        let mut playback = Playback { open, callers: callers.clone(), stats: stats.clone(), opened: false };
-        VoiceSink { callers, stats, worker: Worker::start("speaker", move |stop| playback.turn(stop)) }
-    }
+/// Everybody who is heard where a [`VoiceSink`] plays it, and kept for it where none does.
+#[derive(Clone, Default)]
+pub struct Mix(Arc<Callers>);
 
+impl Mix {
     /// Puts a caller into the mix. Beyond [`CALLERS_MAX`] the handle works, and its voice is not heard.
     pub fn add_caller(&self) -> CallerVoice {
         let caller = Arc::new(Caller::new());
-        if !self.callers.add(&caller) {
+        if !self.0.add(&caller) {
             log::warn!(callers = CALLERS_MAX; "too many callers to mix: this one is not heard");
         }
-        CallerVoice::new(caller, Arc::downgrade(&self.callers))
+        CallerVoice::new(caller, Arc::downgrade(&self.0))
+    }
+}
+
+impl VoiceSink {
+    pub fn start(open: OpenSpeaker, mix: &Mix) -> VoiceSink {
+        let (callers, stats) = (mix.0.clone(), Arc::<Mutex<Played>>::default());
+        let mut playback = Playback { open, callers: callers.clone(), stats: stats.clone(), opened: false };
+        VoiceSink { callers, stats, worker: Worker::start("speaker", move |stop| playback.turn(stop), |_| {}) }
     }
 
     /// Of its thread.

@@ -5,12 +5,12 @@ use std::time::Instant;
 
 use serde::Serialize;
 
-use super::supervise::{Stop, Worker};
 use crate::base::lock::lock;
 use crate::logic::health::Progress;
 use crate::logic::unit::VoicePacket;
 use crate::media::audio::{AudioError, BLOCK, OpenMicrophone, RATE};
 use crate::media::opus::{PACKET, VoiceEncoder};
+use crate::media::supervise::{Stop, Worker};
 
 /// Records and encodes as long as it lives. While the microphone is away nothing is sent, and positions move on.
 pub struct VoiceSource {
@@ -37,7 +37,7 @@ impl VoiceSource {
     pub fn start(open: OpenMicrophone, sink: Box<dyn FnMut(VoicePacket) + Send>) -> VoiceSource {
         let stats: Arc<Mutex<VoiceSourceStats>> = Arc::default();
         let mut recording = Recording { open, sink, stats: stats.clone(), clock: None };
-        VoiceSource { stats, worker: Worker::start("microphone", move |stop| recording.turn(stop)) }
+        VoiceSource { stats, worker: Worker::start("microphone", move |stop| recording.turn(stop), |_| {}) }
     }
 
     /// Of its thread.
