@@ -8,5 +8,7 @@ pub mod h264;
 mod lettering;
 pub mod opus;
 pub mod pulse;
+pub mod scale;
+mod supervise;
 pub mod video;
 pub mod voice;

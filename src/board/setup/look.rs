@@ -3,6 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::media::frame::I420;
+use crate::media::scale::Scaler;
 
 /// Wider pictures are made smaller first: what a person holds up is large, and a small board has little time.
 const MAX_WIDTH: u32 = 800;
@@ -11,6 +12,7 @@ const MAX_WIDTH: u32 = 800;
 #[derive(Default)]
 pub struct Look {
     scaled: I420,
+    scaler: Scaler,
 }
 
 impl Look {
@@ -19,7 +21,7 @@ impl Look {
         let (width, height) = frame.size();
         let frame = if width > MAX_WIDTH {
             self.scaled.resize(MAX_WIDTH, height * MAX_WIDTH / width);
-            frame.scale_into(&mut self.scaled);
+            self.scaler.scale(frame, &mut self.scaled);
             &self.scaled
         } else {
             frame

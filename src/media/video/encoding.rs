@@ -10,6 +10,7 @@ use crate::logic::unit::AccessUnit;
 use crate::media::frame::I420;
 use crate::media::h264::{EncodeError, Format, H264Encoder};
 use crate::media::lettering;
+use crate::media::scale::Scaler;
 
 /// Pause after the encoder failed or its thread panicked.
 const ENCODER_PAUSE: Duration = Duration::from_millis(500);
@@ -56,6 +57,7 @@ struct Encoding {
     last: Option<Picture>,
     /// The newest picture made smaller.
     scaled: I420,
+    scaler: Scaler,
     /// Capture time of the last access unit; it has to grow, since RTP timestamps follow it.
     told: Option<Instant>,
     /// When the notice is due again while there is no camera.
@@ -169,7 +171,7 @@ impl Encoding {
             &picture.frame
         } else {
             self.scaled.resize(format.width, format.height);
-            picture.frame.scale_into(&mut self.scaled);
+            self.scaler.scale(&picture.frame, &mut self.scaled);
             &self.scaled
         };
         let captured = self.told.map_or(captured, |told| captured.max(told + TIME_STEP));
@@ -183,7 +185,7 @@ impl Encoding {
         };
         state.stats.encoded += 1;
         state.stats.key_frames += u64::from(unit.key);
-        state.stats.bytes += unit.data.len() as u64;
+        state.stats.bytes += unit.bytes() as u64;
         drop(state);
         self.told = Some(captured);
         if unit.key {
