@@ -4,7 +4,6 @@
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use callbox::board::setup::drawing::Drawing;
 use callbox::board::setup::look::Look;
 use callbox::logic::picture::fanout::{Fanout, Next};
@@ -14,6 +13,7 @@ use callbox::media::camera::{Wanted, synthetic};
 use callbox::media::convert::{Converter, Layout, PixelFormat};
 use callbox::media::frame::I420;
 use callbox::media::h264::{Format, H264Encoder};
+use callbox::media::scale::Scaler;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use turbojpeg::{Compressor, Subsamp, YuvImage};
 
@@ -76,8 +76,9 @@ fn convert(criterion: &mut Criterion) {
 
 fn scale(criterion: &mut Criterion) {
     let (from, mut to) = (pictures((1920, 1080), 1).remove(0), I420::new(1280, 720));
+    let mut scaler = Scaler::default();
     criterion.bench_function("scale 1920x1080 to 1280x720", |bencher| {
-        bencher.iter(|| black_box(&from).scale_into(&mut to));
+        bencher.iter(|| scaler.scale(black_box(&from), &mut to));
     });
 }
 
@@ -102,8 +103,8 @@ fn encode(criterion: &mut Criterion) {
 
 fn fan_out(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("fan out a picture");
-    let unit =
-        |key| AccessUnit { data: Bytes::from(vec![0; 10_000]), key, captured: Instant::now(), size: (1280, 720) };
+    let slice = vec![0x41; 10_000];
+    let unit = |key| AccessUnit::new([&slice[..]], key, Instant::now(), (1280, 720));
     let (key, other) = (unit(true), unit(false));
     for subscribers in [1usize, 4, 16] {
         let mut fanout = Fanout::new();
@@ -118,6 +119,19 @@ fn fan_out(criterion: &mut Criterion) {
             });
         });
     }
+    group.finish();
+}
+
+/// From the encoder's slices to what is sent: once a picture, and what is left to do for each viewer.
+fn packetize(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("packetize 10 kB");
+    let slice = vec![0x41; 10_000];
+    let make = || AccessUnit::new([black_box(&slice[..])], false, Instant::now(), (1280, 720));
+    group.bench_function("once", |bencher| bencher.iter(make));
+    let unit = make();
+    group.bench_function("for a viewer", |bencher| {
+        bencher.iter(|| unit.payloads().iter().map(|payload| black_box(payload.clone()).len()).sum::<usize>());
+    });
     group.finish();
 }
 
@@ -152,6 +166,6 @@ fn look(criterion: &mut Criterion) {
 criterion_group! {
     name = benches;
     config = Criterion::default().sample_size(30).warm_up_time(Duration::from_secs(1)).measurement_time(Duration::from_secs(3));
-    targets = convert, scale, encode, fan_out, look
+    targets = convert, scale, encode, packetize, fan_out, look
 }
 criterion_main!(benches);

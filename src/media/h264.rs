@@ -2,7 +2,6 @@
 
 use std::time::Instant;
 
-use bytes::Bytes;
 use openh264::encoder::{
     BitRate, Complexity, Encoder, EncoderConfig, FrameRate, FrameType, Profile, QpRange, RateControlMode,
     SpsPpsStrategy, UsageType, VuiConfig,
@@ -61,8 +60,8 @@ pub struct H264Encoder {
     encoder: Encoder,
     format: Format,
     start: Instant,
-    /// Length of the largest picture so far, to make room for the next at once.
-    room: usize,
+    /// The encoder rejects wishes before its first picture.
+    started: bool,
 }
 
 impl H264Encoder {
@@ -92,7 +91,7 @@ impl H264Encoder {
             .background_detection(true)
             .vui(colours);
         let encoder = Encoder::with_api_config(OpenH264API::from_source(), config)?;
-        Ok(H264Encoder { encoder, format, start: Instant::now(), room: 0 })
+        Ok(H264Encoder { encoder, format, start: Instant::now(), started: false })
     }
 
     pub fn format(&self) -> Format {
@@ -106,7 +105,7 @@ impl H264Encoder {
         if frame.size() != (width, height) {
             return Err(EncodeError::Size { width, height, got: frame.size() });
         }
-        if key && self.room > 0 {
+        if key && self.started {
             self.encoder.force_intra_frame();
         }
         let time = captured.saturating_duration_since(self.start).as_millis() as u64;
@@ -116,10 +115,19 @@ impl H264Encoder {
             FrameType::I | FrameType::P | FrameType::IPMixed => false,
             FrameType::Skip | FrameType::Invalid => return Ok(None),
         };
-        let mut data = Vec::with_capacity(self.room);
-        stream.write_vec(&mut data);
-        self.room = self.room.max(data.len());
-        Ok(Some(AccessUnit { data: Bytes::from(data), key, captured, size: (width, height) }))
+        self.started = true;
+        let layers: Vec<_> = (0..stream.num_layers()).filter_map(|layer| stream.layer(layer)).collect();
+        let units = layers.iter().flat_map(|layer| (0..layer.nal_count()).filter_map(|unit| layer.nal_unit(unit)));
+        Ok(Some(AccessUnit::new(units.map(without_start_code), key, captured, (width, height))))
+    }
+}
+
+/// A NAL unit as it is, without the zeros and the one that a byte stream has in front of it.
+fn without_start_code(unit: &[u8]) -> &[u8] {
+    let zeros = unit.iter().take_while(|byte| **byte == 0).count();
+    match unit.get(zeros..) {
+        Some([1, rest @ ..]) if zeros >= 2 => rest,
+        Some(_) | None => unit,
     }
 }
 
@@ -161,10 +169,11 @@ mod tests {
 
     use super::*;
     use crate::media::camera::{Wanted, stamp, synthetic};
+    use crate::media::scale::Scaler;
 
-    fn nal_types(data: &[u8]) -> Vec<u8> {
-        let starts = data.windows(4).enumerate().filter(|(_, w)| w[..3] == [0, 0, 1]);
-        starts.map(|(_, w)| w[3] & 0x1f).collect()
+    fn nal_types(unit: &AccessUnit) -> Vec<u8> {
+        let stream = unit.annex_b();
+        stream.windows(4).filter(|w| w[..3] == [0, 0, 1]).map(|w| w[3] & 0x1f).collect()
     }
 
     fn picture(width: u32, height: u32) -> I420 {
@@ -185,8 +194,8 @@ mod tests {
                 let unit = encoder.encode(&frame, Instant::now(), counter == 9).unwrap().unwrap();
                 assert_eq!(unit.key, counter == 0 || counter == 9);
                 let parameter_sets = if unit.key { vec![7, 8, 5] } else { vec![1] };
-                assert_eq!(nal_types(&unit.data), parameter_sets);
-                let decoded = decoder.decode(&unit.data).unwrap().expect("a picture at once");
+                assert_eq!(nal_types(&unit), parameter_sets);
+                let decoded = decoder.decode(&unit.annex_b()).unwrap().expect("a picture at once");
                 let mut seen = I420::new(width, height);
                 let stride = decoded.strides().0;
                 let (y, _, _) = seen.planes_mut();
@@ -205,8 +214,8 @@ mod tests {
                 let mut encoder = H264Encoder::new(format).unwrap();
                 let frame = I420::new(format.width, format.height);
                 let unit = encoder.encode(&frame, Instant::now(), false).unwrap().unwrap();
-                let sps = unit.data.windows(4).position(|w| w == [0, 0, 1, 0x67]).unwrap() + 4;
-                let [profile, constraints, level] = unit.data[sps..sps + 3] else { unreachable!() };
+                let sps = unit.payloads().iter().find(|payload| payload[0] == 0x67).unwrap();
+                let [profile, constraints, level] = sps[1..4] else { unreachable!() };
                 assert_eq!((profile, constraints & 0x40), (66, 0x40), "{format:?}");
                 assert_eq!(level, format.level.idc(), "{format:?}");
                 assert!(limit.is_none_or(|limit| format.level <= limit), "{format:?}");
@@ -229,7 +238,7 @@ mod tests {
             noisy.planes_mut().0.iter_mut().for_each(|s| *s = s.saturating_add(random.u8(0..5)));
             let captured = start + Duration::from_secs(1) * number / 30;
             let unit = encoder.encode(&noisy, captured, false).unwrap().expect("no picture is left out");
-            bytes += unit.data.len();
+            bytes += unit.bytes();
             frame.planes_mut().0.rotate_right(1);
         }
         let rate = bytes as f64 * 8.0 / 3.0;
@@ -250,7 +259,7 @@ mod tests {
             for limit in [None, Some(Level::L3_1), Some(Level::L1)] {
                 let format = Format::for_camera(size, 30.0, limit);
                 let mut frame = I420::new(format.width, format.height);
-                I420::new(size.0, size.1).scale_into(&mut frame);
+                Scaler::default().scale(&I420::new(size.0, size.1), &mut frame);
                 let unit = H264Encoder::new(format).unwrap().encode(&frame, Instant::now(), true).unwrap();
                 assert!(unit.is_some_and(|unit| unit.key), "{size:?} {limit:?}");
             }

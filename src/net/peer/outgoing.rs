@@ -5,8 +5,6 @@ use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use bytes::Bytes;
-use rtc::rtp::codec::h264::H264Payloader;
-use rtc::rtp::packetizer::Payloader;
 use rtc::rtp::{Header, Packet};
 use rtc::rtp_transceiver::rtp_sender::RtpCodecKind;
 use webrtc::media_stream::track_local::TrackLocal;
@@ -16,37 +14,25 @@ use super::reports::SentStream;
 use super::{PeerError, setup};
 use crate::logic::unit::{AccessUnit, VoicePacket};
 
-/// Longest RTP payload in bytes. With headers and encryption (RTP 12, SRTP 16, UDP 8, IPv6 40, TURN 4) it stays below
-/// 1280, which every IPv6 path carries.
-const MAX_PAYLOAD: usize = 1188;
-
 /// One stream on its way out.
 pub(super) struct Outgoing {
     pub(super) stream: Arc<SentStream>,
     pub(super) track: Arc<TrackLocalStaticRTP>,
     next_sequence: u16,
-    h264: H264Payloader,
     /// The next packet starts a stretch of talk (RFC 7587, section 4.1), or is the first after a gap.
     next_position: Option<u64>,
 }
 
 impl Outgoing {
     pub(super) fn new(kind: RtpCodecKind, stream: Arc<SentStream>) -> Outgoing {
-        Outgoing {
-            track: setup::track(kind, &stream),
-            stream,
-            next_sequence: fastrand::u16(..),
-            h264: H264Payloader::default(),
-            next_position: None,
-        }
+        Outgoing { track: setup::track(kind, &stream), stream, next_sequence: fastrand::u16(..), next_position: None }
     }
 
     pub(super) async fn send_video(&mut self, unit: &AccessUnit, payload_type: u8) -> Result<(), PeerError> {
         let timestamp = self.stream.timestamp_at(unit.captured);
-        let payloads = self.h264.payload(MAX_PAYLOAD, &unit.data)?;
-        let last = payloads.len().saturating_sub(1);
-        for (index, payload) in payloads.into_iter().enumerate() {
-            self.send(payload, timestamp, index == last, payload_type).await?;
+        let last = unit.payloads().len().saturating_sub(1);
+        for (index, payload) in unit.payloads().iter().enumerate() {
+            self.send(payload.clone(), timestamp, index == last, payload_type).await?;
         }
         Ok(())
     }

@@ -13,9 +13,8 @@ use crate::net::peer::CloseReason;
 
 /// SPS, PPS and an IDR slice of `size` bytes.
 fn key_frame(size: usize, captured: Instant) -> AccessUnit {
-    let mut data = vec![0, 0, 0, 1, 0x67, 0x42, 0xc0, 0x1f, 1, 0, 0, 0, 1, 0x68, 0xce, 2, 0, 0, 0, 1, 0x65];
-    data.extend((0..size).map(|i| (i % 251) as u8 | 4));
-    AccessUnit { data: Bytes::from(data), key: true, captured, size: (640, 480) }
+    let slice: Vec<u8> = std::iter::once(0x65).chain((0..size).map(|i| (i % 251) as u8 | 4)).collect();
+    AccessUnit::new([&[0x67, 0x42, 0xc0, 0x1f, 1][..], &[0x68, 0xce, 2], &slice], true, captured, (640, 480))
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -36,9 +35,11 @@ async fn a_picture_arrives_whole_with_its_capture_time() {
     let captured = Instant::now();
     side.peer.send_video(&key_frame(5000, captured)).await.unwrap();
     let parameters = browser.rtp(Video).await;
-    assert_eq!((parameters.payload[0] & 0x1f, parameters.header.marker), (24, false), "STAP-A with SPS and PPS");
+    assert_eq!((parameters.payload[0] & 0x1f, parameters.header.marker), (7, false), "the sequence's parameters");
+    let picture = browser.rtp(Video).await;
+    assert_eq!((picture.payload[0] & 0x1f, picture.header.marker), (8, false), "the picture's parameters");
     let mut slice = 0;
-    for index in 1.. {
+    for index in 2.. {
         let packet = browser.rtp(Video).await;
         assert_eq!(packet.payload[0] & 0x1f, 28, "FU-A");
         assert!(packet.payload.len() <= 1188);

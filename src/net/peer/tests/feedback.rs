@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use rtc::interceptor::{AttributedPacket, Packet, TaggedPacket};
 use rtc::rtcp::receiver_report::ReceiverReport;
 use rtc::rtcp::reception_report::ReceptionReport;
@@ -26,8 +25,7 @@ use crate::net::peer::reports::{Reports, SentStream};
 async fn a_lost_packet_is_sent_again_and_losses_are_counted() {
     let mut browser = Browser::new(Some(Recvonly)).await;
     let side = browser.call(false).await;
-    let data = Bytes::from_static(&[0, 0, 0, 1, 0x65, 1, 2, 3]);
-    let unit = AccessUnit { data, key: true, captured: Instant::now(), size: (16, 16) };
+    let unit = AccessUnit::new([&[0x65, 1, 2, 3][..]], true, Instant::now(), (16, 16));
     side.peer.send_video(&unit).await.unwrap();
     let first = browser.rtp(Video).await;
 

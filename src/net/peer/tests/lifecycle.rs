@@ -20,8 +20,7 @@ fn candidate(text: &str) -> Candidate {
 }
 
 fn picture() -> AccessUnit {
-    let data = Bytes::from_static(&[0, 0, 0, 1, 0x65, 1, 2, 3]);
-    AccessUnit { data, key: true, captured: Instant::now(), size: (16, 16) }
+    AccessUnit::new([&[0x65, 1, 2, 3][..]], true, Instant::now(), (16, 16))
 }
 
 fn ufrag(sdp: &str) -> &str {
