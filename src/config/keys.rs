@@ -101,6 +101,7 @@ pub const KEYS: &[Key] = &[
     key("camera.width", Integer, "an even number of pixels from 16 to 3840", Value("1280")).live(),
     key("camera.height", Integer, "an even number of pixels from 16 to 2160", Value("720")).live(),
     key("camera.fps", Integer, "a number of frames a second from 1 to 120", Value("30")).live(),
+    key("camera.format", Text, r#""auto", "yuyv", "uyvy", "nv12", "yu12" or "mjpeg""#, Value(r#""auto""#)).live(),
     key("microphone.source", Text, SOUND, Value(r#""auto""#)).live(),
     key("speaker.sink", Text, SOUND, Value(r#""auto""#)).live(),
     key("ice.servers", List, "a list of tables with urls, username, and credential or credential_file", Value("[]"))

@@ -23,7 +23,7 @@ mod values;
 pub use address::is_host_name;
 pub use error::{ConfigError, Problem};
 pub use layers::Origin;
-pub use source::{CameraSource, MicrophoneSource, SpeakerSink};
+pub use source::{CameraFormat, CameraSource, MicrophoneSource, SpeakerSink};
 pub use surroundings::Surroundings;
 
 /// Read when no file is named. It may be missing: then everything has its default.
@@ -111,6 +111,7 @@ pub struct Camera {
     pub height: u32,
     /// Frames a second.
     pub fps: u32,
+    pub format: CameraFormat,
 }
 
 /// `[ice]`: how media find their way.

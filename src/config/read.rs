@@ -10,8 +10,8 @@ use super::layers::{Entry, Layers, Node, Origin, Value, unknown};
 use super::surroundings::Surroundings;
 use super::values;
 use super::{
-    Answer, Calls, Camera, CameraSource, Config, Control, Ice, IcePolicy, Identity, MicrophoneSource, Serving,
-    Signaling, SpeakerSink, State, Tls,
+    Answer, Calls, Camera, CameraFormat, CameraSource, Config, Control, Ice, IcePolicy, Identity, MicrophoneSource,
+    Serving, Signaling, SpeakerSink, State, Tls,
 };
 use crate::protocol::IceServer;
 
@@ -128,11 +128,14 @@ impl Reader<'_> {
                 other => other,
             })
         });
+        let format =
+            self.get("camera.format", |node| CameraFormat::parse(node.value.as_text().ok_or(None)?).ok_or(None));
         Camera {
             source: source.unwrap_or(CameraSource::Auto),
             width: self.number("camera.width", |n| values::pixels(n, 3840)),
             height: self.number("camera.height", |n| values::pixels(n, 2160)),
             fps: self.number("camera.fps", |n| values::number_up_to(n, 1, 120)),
+            format: format.unwrap_or(CameraFormat::Auto),
         }
     }
 

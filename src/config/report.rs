@@ -119,6 +119,7 @@ pub(super) fn value(config: &Config, path: &str) -> Option<String> {
         "camera.width" => Some(config.camera.width.to_string()),
         "camera.height" => Some(config.camera.height.to_string()),
         "camera.fps" => Some(config.camera.fps.to_string()),
+        "camera.format" => Some(config.camera.format.to_string()),
         "microphone.source" => Some(config.microphone.to_string()),
         "speaker.sink" => Some(config.speaker.to_string()),
         "ice.servers" => Some("[]".to_owned()),

@@ -19,6 +19,18 @@ pub enum CameraSource {
     None,
 }
 
+/// `[camera] format`: what a V4L2 camera delivers its pictures in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CameraFormat {
+    /// The one that comes nearest to size and rate and that the camera's bus has room for.
+    Auto,
+    Yuyv,
+    Uyvy,
+    Nv12,
+    Yu12,
+    Mjpeg,
+}
+
 /// `[microphone] source`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum MicrophoneSource {
@@ -64,6 +76,32 @@ impl CameraSource {
                 _ => return None,
             },
         })
+    }
+}
+
+impl CameraFormat {
+    const NAMES: [(&str, CameraFormat); 7] = [
+        ("auto", CameraFormat::Auto),
+        ("yuyv", CameraFormat::Yuyv),
+        ("uyvy", CameraFormat::Uyvy),
+        ("nv12", CameraFormat::Nv12),
+        ("yu12", CameraFormat::Yu12),
+        ("mjpeg", CameraFormat::Mjpeg),
+        // As V4L2 and `callbox devices` write it.
+        ("mjpg", CameraFormat::Mjpeg),
+    ];
+
+    /// `None` where the text is no format. Capitals do not count.
+    pub(super) fn parse(text: &str) -> Option<CameraFormat> {
+        let named = CameraFormat::NAMES.into_iter().find(|(name, _)| text.eq_ignore_ascii_case(name));
+        named.map(|(_, format)| format)
+    }
+}
+
+impl fmt::Display for CameraFormat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let named = CameraFormat::NAMES.into_iter().find(|(_, format)| format == self);
+        f.write_str(named.map_or("", |(name, _)| name))
     }
 }
 

@@ -49,6 +49,18 @@ pub enum CameraError {
     Open { path: PathBuf, source: io::Error },
     #[error("{} is not a camera that streams: choose another device (callbox devices lists them)", path.display())]
     NotACamera { path: PathBuf },
+    #[error("camera {} does not deliver {format}, it has {there}: change [camera] format", path.display())]
+    NotInFormat { path: PathBuf, format: String, there: String },
+    #[error("camera {} is in use by another program", path.display())]
+    Busy { path: PathBuf },
+    #[error("camera {} was unplugged", path.display())]
+    Unplugged { path: PathBuf },
+    #[error(
+        "there is no room for camera {}, not even for small pictures ({source}): give it another USB port, or unplug \
+         what shares its bus",
+        path.display()
+    )]
+    NoRoom { path: PathBuf, source: io::Error },
     #[error("camera {} offers none of the formats YU12, NV12, YUYV, UYVY and MJPG", path.display())]
     NoFormat { path: PathBuf },
     #[error("camera {} refused its settings: {source}", path.display())]

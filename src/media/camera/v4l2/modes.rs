@@ -1,5 +1,7 @@
 //! Which of the modes that a camera offers comes nearest to what is wanted. Pure, so that any camera can be tried.
 
+use std::fmt;
+
 use crate::media::camera::Wanted;
 use crate::media::convert::PixelFormat;
 use crate::media::frame::MAX_SIDE;
@@ -17,6 +19,18 @@ impl Mode {
     /// Pictures a second.
     pub fn fps(&self) -> f64 {
         fps(self.interval)
+    }
+
+    /// Pixels a second.
+    pub fn pixel_rate(&self) -> f64 {
+        f64::from(self.width) * f64::from(self.height) * self.fps()
+    }
+}
+
+impl fmt::Display for Mode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let fourcc = String::from_utf8_lossy(self.format.fourcc());
+        write!(f, "{fourcc} {}x{} at {} fps", self.width, self.height, rounded(self.fps()))
     }
 }
 
@@ -50,6 +64,13 @@ impl Sizes {
         }
     }
 
+    /// The size nearest to this one, and of a range smaller ones too, for a bus that has no room for it.
+    pub fn near(&self, width: u32, height: u32) -> Vec<(u32, u32)> {
+        let mut sizes = [1, 2, 4].map(|part| self.nearest(width / part & !1, height / part & !1)).to_vec();
+        sizes.dedup();
+        sizes
+    }
+
     /// The sizes to show a person; of a range, the usual ones within it.
     pub fn examples(&self) -> Vec<(u32, u32)> {
         const USUAL: [(u32, u32); 5] = [(320, 240), (640, 480), (1280, 720), (1920, 1080), (3840, 2160)];
@@ -71,6 +92,13 @@ impl Intervals {
             Intervals::Range { longest, .. } if fps(longest) >= fps(wanted) => longest,
             Intervals::Range { .. } => wanted,
         }
+    }
+
+    /// The interval nearest to this rate, and of a range a slower one too.
+    pub fn near(&self, wanted_fps: u32) -> Vec<(u32, u32)> {
+        let mut intervals = [1, 2].map(|part| self.nearest(wanted_fps / part)).to_vec();
+        intervals.dedup();
+        intervals
     }
 
     /// The rates to show a person, pictures a second.
@@ -111,6 +139,22 @@ fn cost(mode: &Mode, wanted: Wanted) -> f64 {
         PixelFormat::Mjpeg => 0.05,
     };
     width.abs() + height.abs() + rate + format
+}
+
+/// Bytes a second of a raw mode: what it asks of the bus.
+pub fn weight(mode: &Mode) -> f64 {
+    let bytes = match mode.format {
+        PixelFormat::I420 | PixelFormat::Nv12 => 1.5,
+        PixelFormat::Yuyv | PixelFormat::Uyvy => 2.0,
+        // Less than any of them.
+        PixelFormat::Mjpeg => 0.0,
+    };
+    mode.pixel_rate() * bytes
+}
+
+/// To a thousandth, for people.
+pub fn rounded(fps: f64) -> f64 {
+    (fps * 1000.0).round() / 1000.0
 }
 
 fn fps((numerator, denominator): (u32, u32)) -> f64 {
@@ -179,6 +223,13 @@ mod tests {
         assert_eq!(sizes.examples(), [(320, 240), (640, 480), (1280, 720), (1920, 1080)]);
         let intervals = Intervals::Range { shortest: (1, 60), longest: (1, 5) };
         assert_eq!([1, 30, 100].map(|fps| intervals.nearest(fps)), [(1, 5), (1, 30), (1, 60)]);
+        assert_eq!(
+            [30, 8, 1].map(|fps| intervals.near(fps)),
+            [vec![(1, 30), (1, 15)], vec![(1, 8), (1, 5)], vec![(1, 5)]]
+        );
+        assert_eq!(sizes.near(1280, 720), [(1280, 720), (640, 360), (320, 184)]);
+        assert_eq!(Sizes::One(640, 480).near(1280, 720), [(640, 480)]);
+        assert_eq!(Sizes::Unknown.near(640, 480), [(640, 480), (320, 240), (160, 120)]);
         assert!(!Intervals::One((0, 0)).is_sane() && !Intervals::One((1, 0)).is_sane());
     }
 
