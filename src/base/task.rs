@@ -1,5 +1,6 @@
 //! What the tasks that own a state machine share: sleeping until it wants to be woken, and being asked for a sign of life.
 
+use std::thread;
 use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot};
@@ -23,9 +24,37 @@ pub async fn answers<T>(questions: &mpsc::Sender<T>, question: impl FnOnce(onesh
     timeout(ANSWER, exchange).await.unwrap_or(false)
 }
 
+/// Does what may wait for a driver in a thread of its own, so that no task and no end of the program waits with it.
+/// `None` where it panicked, or no thread could be started.
+pub async fn apart<T: Send + 'static>(what: &str, work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+    let (done, result) = oneshot::channel();
+    // Whoever asked may have stopped waiting.
+    let thread = thread::Builder::new().name(what.to_owned()).spawn(move || drop(done.send(work())));
+    if let Err(error) = thread {
+        log::error!(thread = what, error:%; "no thread can be started");
+    }
+    result.await.ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::latch::Latch;
+
+    #[tokio::test]
+    async fn what_is_done_apart_holds_up_nobody() {
+        let latch = Latch::new();
+        let gate = latch.gate();
+        let mut waiting = std::pin::pin!(apart("apart", move || {
+            gate.pass();
+            7
+        }));
+        // The runtime has this one thread.
+        assert!(timeout(Duration::from_millis(10), &mut waiting).await.is_err());
+        latch.open();
+        assert_eq!(waiting.await, Some(7));
+        assert_eq!(apart::<()>("apart", || panic!("as a driver crate might")).await, None);
+    }
 
     #[tokio::test(start_paused = true)]
     async fn only_a_task_that_answers_is_alive() {

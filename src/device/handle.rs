@@ -55,18 +55,8 @@ impl Handle {
 
     /// Goes by the live settings of `to` from now on, where it went by `from`; calls under way are not touched.
     pub async fn apply(&self, from: &Config, to: &Config) {
-        // What stays keeps its memory: a camera that was there before is waited for.
-        self.studio.change_hardware(|hardware| {
-            if from.camera != to.camera {
-                hardware.camera = sources::camera(&to.camera);
-            }
-            if from.microphone != to.microphone {
-                hardware.microphone = sources::microphone(&to.microphone);
-            }
-            if from.speaker != to.speaker {
-                hardware.speaker = sources::speaker(&to.speaker);
-            }
-        });
+        let configs = (from.clone(), to.clone());
+        self.studio.change_hardware(move || sources::changed(&configs.0, &configs.1)).await;
         let (done, applied) = oneshot::channel();
         let request = Request::Apply(Box::new(Terms::from(to)), done);
         if self.switchboard.send(request).await.is_ok() {

@@ -5,7 +5,7 @@ pub mod control;
 mod handle;
 mod news;
 mod session;
-mod sources;
+pub(crate) mod sources;
 mod studio;
 mod switchboard;
 
@@ -15,16 +15,17 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
 #[cfg(feature = "server")]
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 use tokio::sync::mpsc;
+use tokio::time::timeout;
 
 pub use self::commission::COMMISSIONED;
 use self::control::{Control, ControlError, Order};
 use self::handle::Request;
 pub use self::handle::{Ailment, Checkup, Handle};
-use self::studio::Studio;
+use self::studio::{Hardware, Studio};
 use self::switchboard::{Settings, Switchboard};
 use crate::base::text;
 use crate::config::{Answer, CameraSource, Config, IcePolicy, MicrophoneSource, SpeakerSink};
@@ -35,6 +36,9 @@ use crate::net::trust::{Trust, TrustError, client_config};
 use crate::protocol::{Kind, Message, accepts};
 #[cfg(feature = "server")]
 use crate::server::{Server, ServerError, ServerSettings};
+
+/// How long the ending program waits for its devices.
+const CLOSING: Duration = Duration::from_secs(3);
 
 /// Why the appliance does not start.
 #[derive(Debug, thiserror::Error)]
@@ -86,7 +90,6 @@ impl Device {
         let started = Instant::now();
         let (control, orders) = Control::listen(&config.control.socket).await?;
         let home = Home::find(config).await?;
-        sources::announce(config);
 
         let settings = SignalingSettings {
             url: home.url.clone(),
@@ -109,7 +112,13 @@ impl Device {
             "pages": home.ready.pages,
         });
         let settings = Settings { me: config.device.id.clone(), url: home.url.clone(), about, debug_hooks };
-        let studio = Studio::new(sources::hardware(config));
+        let studio = Studio::new(Hardware::default());
+        let named = config.clone();
+        let find = move || {
+            let found = sources::hardware(&named);
+            move |hardware: &mut Hardware| *hardware = found
+        };
+        studio.change_hardware(find).await;
         let questions = signaling.questions();
         let switchboard = Switchboard::new(settings, Terms::from(config), signaling, studio.clone(), started);
         let (switch, requests) = mpsc::channel(handle::REQUESTS);
@@ -141,6 +150,10 @@ impl Device {
     pub async fn run(self, shutdown: impl Future<Output = ()>) {
         let Device { switchboard, signals, orders, requests, home, control, handle } = self;
         switchboard.run(signals, orders, requests, shutdown).await;
+        // A recording is not whole before its file is closed.
+        if timeout(CLOSING, handle.studio.closed()).await.is_err() {
+            log::warn!("a device does not close: the program ends without it");
+        }
         home.close().await;
         drop((control, handle));
     }

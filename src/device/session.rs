@@ -174,7 +174,7 @@ struct Place {
 
 impl Place {
     async fn take(studio: &Arc<Studio>, viewing: Viewing) -> Place {
-        let guest = studio.enter(viewing).await;
+        let guest = studio.enter(viewing);
         let speaker = guest.speak();
         Place { guest, speaker }
     }

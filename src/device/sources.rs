@@ -5,15 +5,26 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::studio::{Hardware, Maker};
-use crate::config::{Camera as CameraConfig, CameraSource, Config, MicrophoneSource, SpeakerSink};
+use crate::config::{Camera as CameraConfig, CameraFormat, CameraSource, Config, MicrophoneSource, SpeakerSink};
 use crate::media::audio::{self, AudioError, OpenMicrophone, OpenSpeaker};
+use crate::media::camera::v4l2::{self, Opener};
 use crate::media::camera::{self, CameraError, OpenCamera, Wanted};
+use crate::media::convert::PixelFormat;
+
+/// What takes the place of a device that `auto` does not find.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Otherwise {
+    /// Its synthetic twin.
+    Twin,
+    /// Nothing: it is waited for.
+    Nothing,
+}
 
 /// What `auto` stands for, found anew each time a device is opened. Once a real device was found, its absence is a fault
 /// to be waited out and never a reason to show the test picture.
 struct Auto<T> {
     find: fn() -> Option<T>,
-    seen: AtomicBool,
+    waits: AtomicBool,
 }
 
 enum Found<T> {
@@ -23,55 +34,91 @@ enum Found<T> {
 }
 
 impl<T> Auto<T> {
-    fn new(find: fn() -> Option<T>) -> Arc<Self> {
-        let seen = AtomicBool::new(find().is_some());
-        Arc::new(Auto { find, seen })
+    fn new(find: fn() -> Option<T>, otherwise: Otherwise) -> Arc<Self> {
+        let waits = AtomicBool::new(otherwise == Otherwise::Nothing || find().is_some());
+        Arc::new(Auto { find, waits })
     }
 
     fn look(&self) -> Found<T> {
         match (self.find)() {
             Some(device) => {
-                self.seen.store(true, Ordering::Relaxed);
+                self.waits.store(true, Ordering::Relaxed);
                 Found::Real(device)
             }
-            None if self.seen.load(Ordering::Relaxed) => Found::Missing,
+            None if self.waits.load(Ordering::Relaxed) => Found::Missing,
             None => Found::Twin,
         }
     }
 }
 
-/// What the configuration names, as the studio wants it.
+/// What the configuration names, as the studio wants it. Looks for devices, which may take as long as a driver likes.
 pub fn hardware(config: &Config) -> Hardware {
+    announce(config);
     Hardware {
-        camera: camera(&config.camera),
+        camera: configured(&config.camera),
         microphone: microphone(&config.microphone),
-        speaker: speaker(&config.speaker),
+        speaker: speaker(&config.speaker, Otherwise::Twin),
     }
 }
 
-pub fn camera(config: &CameraConfig) -> Option<Maker<OpenCamera>> {
+/// What differs by `to` from what `from` names. Looks for devices, too; putting in what it found takes no time. What
+/// stays keeps its memory: a camera that was there before is waited for.
+pub fn changed(from: &Config, to: &Config) -> impl FnOnce(&mut Hardware) + Send + use<> {
+    let camera = (from.camera != to.camera).then(|| configured(&to.camera));
+    let microphone = (from.microphone != to.microphone).then(|| microphone(&to.microphone));
+    let speaker = (from.speaker != to.speaker).then(|| speaker(&to.speaker, Otherwise::Twin));
+    move |hardware| {
+        let Hardware { camera: old_camera, microphone: old_microphone, speaker: old_speaker } = hardware;
+        camera.into_iter().for_each(|camera| *old_camera = camera);
+        microphone.into_iter().for_each(|microphone| *old_microphone = microphone);
+        speaker.into_iter().for_each(|speaker| *old_speaker = speaker);
+    }
+}
+
+fn configured(config: &CameraConfig) -> Option<Maker<OpenCamera>> {
     let wanted = Wanted { width: config.width, height: config.height, fps: config.fps };
-    Some(match config.source.clone() {
+    camera(&config.source, wanted, config.format, Otherwise::Twin)
+}
+
+pub fn camera(
+    source: &CameraSource,
+    wanted: Wanted,
+    format: CameraFormat,
+    otherwise: Otherwise,
+) -> Option<Maker<OpenCamera>> {
+    let opener = Opener::new(wanted, pixels(format));
+    Some(match source.clone() {
         CameraSource::Auto => {
-            let auto = Auto::new(camera::v4l2::first);
+            let auto = Auto::new(v4l2::first, otherwise);
             maker(move || match auto.look() {
-                Found::Real(path) => camera::v4l2::open(&path, wanted),
+                Found::Real(path) => opener.open(&path),
                 Found::Twin => camera::synthetic::open(wanted),
                 Found::Missing => Err(CameraError::Missing),
             })
         }
-        CameraSource::Device(path) => maker(move || camera::v4l2::open(&path, wanted)),
-        CameraSource::Named(name) => maker(move || camera::v4l2::open(&camera::v4l2::named(&name)?, wanted)),
+        CameraSource::Device(path) => maker(move || opener.open(&path)),
+        CameraSource::Named(name) => maker(move || opener.open(&v4l2::named(&name)?)),
         CameraSource::File(path) => maker(move || camera::file::open(&path, wanted)),
         CameraSource::Synthetic => maker(move || camera::synthetic::open(wanted)),
         CameraSource::None => return None,
     })
 }
 
-pub fn microphone(source: &MicrophoneSource) -> Option<Maker<OpenMicrophone>> {
+fn pixels(format: CameraFormat) -> Option<PixelFormat> {
+    match format {
+        CameraFormat::Auto => None,
+        CameraFormat::Yu12 => Some(PixelFormat::I420),
+        CameraFormat::Nv12 => Some(PixelFormat::Nv12),
+        CameraFormat::Yuyv => Some(PixelFormat::Yuyv),
+        CameraFormat::Uyvy => Some(PixelFormat::Uyvy),
+        CameraFormat::Mjpeg => Some(PixelFormat::Mjpeg),
+    }
+}
+
+fn microphone(source: &MicrophoneSource) -> Option<Maker<OpenMicrophone>> {
     Some(match source.clone() {
         MicrophoneSource::Auto => {
-            let auto = Auto::new(audio::alsa::first_capture);
+            let auto = Auto::new(audio::alsa::first_capture, Otherwise::Twin);
             maker(move || match auto.look() {
                 Found::Real(pcm) => audio::alsa::open_microphone(&pcm),
                 Found::Twin => Ok(audio::synthetic::microphone()),
@@ -85,10 +132,10 @@ pub fn microphone(source: &MicrophoneSource) -> Option<Maker<OpenMicrophone>> {
     })
 }
 
-pub fn speaker(sink: &SpeakerSink) -> Option<Maker<OpenSpeaker>> {
+pub fn speaker(sink: &SpeakerSink, otherwise: Otherwise) -> Option<Maker<OpenSpeaker>> {
     Some(match sink.clone() {
         SpeakerSink::Auto => {
-            let auto = Auto::new(audio::alsa::first_playback);
+            let auto = Auto::new(audio::alsa::first_playback, otherwise);
             maker(move || match auto.look() {
                 Found::Real(pcm) => audio::alsa::open_speaker(&pcm),
                 Found::Twin => Ok(audio::synthetic::speaker()),
@@ -108,9 +155,9 @@ fn maker<T: 'static>(open: impl Fn() -> T + Clone + Send + Sync + 'static) -> Ma
 }
 
 /// Logs at start what each `auto` stands for, so that a wrong guess is seen before the first call.
-pub fn announce(config: &Config) {
+fn announce(config: &Config) {
     if config.camera.source == CameraSource::Auto {
-        let path = camera::v4l2::first();
+        let path = v4l2::first();
         announce_one("camera", path.as_ref().map(|p: &PathBuf| p.display().to_string()), "the synthetic test picture");
     }
     if config.microphone == MicrophoneSource::Auto {
@@ -135,11 +182,34 @@ mod tests {
     #[test]
     fn a_device_that_was_there_is_waited_for() {
         static PLUGGED: AtomicBool = AtomicBool::new(false);
-        let auto = Auto::new(|| PLUGGED.load(Ordering::Relaxed).then_some("camera"));
+        let auto = Auto::new(|| PLUGGED.load(Ordering::Relaxed).then_some("camera"), Otherwise::Twin);
         assert!(matches!(auto.look(), Found::Twin));
         PLUGGED.store(true, Ordering::Relaxed);
         assert!(matches!(auto.look(), Found::Real("camera")));
         PLUGGED.store(false, Ordering::Relaxed);
         assert!(matches!(auto.look(), Found::Missing), "never back to the test picture");
+    }
+
+    #[test]
+    fn where_nothing_takes_its_place_a_device_is_waited_for_from_the_start() {
+        let auto = Auto::<()>::new(|| None, Otherwise::Nothing);
+        assert!(matches!(auto.look(), Found::Missing));
+    }
+
+    #[test]
+    fn only_what_differs_is_made_anew() {
+        let config = |camera: &str, speaker: &str| {
+            let text = format!(
+                "device.id = \"door\"\ncamera.source = \"{camera}\"\nspeaker.sink = \"{speaker}\"\nmicrophone.source = \"none\""
+            );
+            Config::from_toml(&text).unwrap()
+        };
+        let (old, new) = (config("synthetic", "synthetic"), config("none", "synthetic"));
+        let mut hardware = hardware(&old);
+        let speaker = |hardware: &Hardware| std::ptr::from_ref(&**hardware.speaker.as_ref().unwrap()).addr();
+        let before = speaker(&hardware);
+        changed(&old, &new)(&mut hardware);
+        assert!(hardware.camera.is_none() && hardware.microphone.is_none());
+        assert_eq!(speaker(&hardware), before);
     }
 }

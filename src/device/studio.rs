@@ -1,30 +1,38 @@
 //! The one camera, microphone and speaker that all calls share: on with the first call, off with the last. Pictures and
-//! voice are encoded once, whoever watches.
+//! voice are encoded once, whoever watches. What is on when, `logic/studio` decides; here it is done, and nobody waits
+//! for it: a device is closed by a thread of its own.
 
-use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::thread;
 
 use serde::Serialize;
 use tokio::sync::{broadcast, watch};
 
 use crate::base::lock::lock;
+use crate::base::task::apart;
 use crate::logic::health::Progress;
 use crate::logic::picture::fanout::{Cursor, Fanout, Next};
-use crate::logic::picture::level::Level;
+use crate::logic::studio::{Action, Floor, GuestId, Part};
 use crate::logic::unit::{AccessUnit, VoicePacket};
 use crate::media::audio::{OpenMicrophone, OpenSpeaker};
 use crate::media::camera::OpenCamera;
-use crate::media::pulse::Pulse;
 use crate::media::video::{VideoSource, VideoStats};
-use crate::media::voice::{CallerVoice, VoiceSink, VoiceSinkStats, VoiceSource, VoiceSourceStats};
+use crate::media::voice::{CallerVoice, Mix, VoiceSink, VoiceSinkStats, VoiceSource, VoiceSourceStats};
+
+pub use crate::logic::studio::Viewing;
+
+#[cfg(test)]
+mod tests;
 
 /// Voice packets a slow peer may fall behind by, 20 ms each; beyond it the oldest are dropped and counted.
 const VOICE_BACKLOG: usize = 10;
 
-/// Makes a new opener each time the studio is switched on.
+/// Makes a new opener each time the studio is switched on. Quick: whatever takes time, the opener does.
 pub type Maker<T> = Box<dyn Fn() -> T + Send + Sync>;
 
 /// The devices there are; `None` where the configuration wants none.
+#[derive(Default)]
 pub struct Hardware {
     pub camera: Option<Maker<OpenCamera>>,
     pub microphone: Option<Maker<OpenMicrophone>>,
@@ -32,32 +40,28 @@ pub struct Hardware {
 }
 
 pub struct Studio {
-    hardware: Mutex<Hardware>,
-    /// Held over switching on and off, so that a device is closed before it is opened again.
-    switch: tokio::sync::Mutex<()>,
-    floor: Mutex<Floor>,
-    /// Of whoever closes devices, which waits for their threads.
-    closing: Pulse,
+    /// Never held over anything that waits.
+    state: Mutex<State>,
     pictures: Arc<Pictures>,
     voice: broadcast::Sender<VoicePacket>,
+    /// Callers are in it whether or not the speaker is on.
+    mix: Mix,
+    /// Whether all devices are closed.
+    off: watch::Sender<bool>,
 }
 
-#[derive(Default)]
-struct Floor {
-    next_guest: u64,
-    guests: HashMap<u64, Viewing>,
-    video: Option<Arc<VideoSource>>,
-    microphone: Option<VoiceSource>,
+struct State {
+    floor: Floor,
+    hardware: Hardware,
+    camera: Option<On<VideoSource>>,
+    microphone: Option<On<VoiceSource>>,
     speaker: Option<VoiceSink>,
 }
 
-/// What a guest takes of the pictures.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Viewing {
-    /// Not negotiated yet; the camera warms up.
-    Undecided,
-    Level(Level),
-    Nothing,
+/// A source that is on. What it still delivers while it closes belongs to calls that are over.
+struct On<T> {
+    source: T,
+    live: Arc<Mutex<bool>>,
 }
 
 struct Pictures {
@@ -77,132 +81,170 @@ pub struct StudioStats {
 
 impl Studio {
     pub fn new(hardware: Hardware) -> Arc<Studio> {
+        let mut state = State { floor: Floor::default(), hardware, camera: None, microphone: None, speaker: None };
+        state.equip();
         Arc::new(Studio {
-            hardware: Mutex::new(hardware),
-            closing: Pulse::resting(),
-            switch: Default::default(),
-            floor: Default::default(),
+            state: Mutex::new(state),
             pictures: Arc::new(Pictures { fanout: Mutex::new(Fanout::new()), count: watch::Sender::new(0) }),
             voice: broadcast::Sender::new(VOICE_BACKLOG),
+            mix: Mix::default(),
+            off: watch::Sender::new(true),
         })
     }
 
-    /// Each device counts from the next time it is switched on.
-    pub fn change_hardware(&self, change: impl FnOnce(&mut Hardware)) {
-        change(&mut self.hardware());
+    /// Each device counts from the next time it is switched on. `make` may wait for drivers, which holds up nobody else;
+    /// what it returns puts in what it made.
+    pub async fn change_hardware<C>(&self, make: impl FnOnce() -> C + Send + 'static)
+    where
+        C: FnOnce(&mut Hardware) + Send + 'static,
+    {
+        match apart("hardware", make).await {
+            Some(change) => {
+                let mut state = self.state();
+                change(&mut state.hardware);
+                state.equip();
+            }
+            None => log::error!("the devices could not be looked for: they stay as they were"),
+        }
     }
 
-    /// Joins the calls that share the devices, switching them on where this is the first.
-    pub async fn enter(self: &Arc<Self>, viewing: Viewing) -> Guest {
-        let _switch = self.switch.lock().await;
-        let id = {
-            let mut floor = self.floor();
-            floor.next_guest += 1;
-            let id = floor.next_guest;
-            floor.guests.insert(id, viewing);
-            let hardware = self.hardware();
-            if floor.microphone.is_none() {
-                floor.microphone = hardware.microphone.as_ref().map(|open| {
-                    let voice = self.voice.clone();
-                    // Nobody listening is no error.
-                    VoiceSource::start(open(), Box::new(move |packet| drop(voice.send(packet))))
-                });
-            }
-            if floor.speaker.is_none() {
-                floor.speaker = hardware.speaker.as_ref().map(|open| VoiceSink::start(open()));
-            }
-            id
-        };
-        self.set_camera();
+    /// Joins the calls that share the devices, switching them on where this is the first. Never waits.
+    pub fn enter(self: &Arc<Self>, viewing: Viewing) -> Guest {
+        let mut state = self.state();
+        let id = state.floor.enter(viewing);
+        self.act(&mut state);
         Guest { studio: self.clone(), id }
     }
 
+    /// Returns when every device is closed, which a driver may put off for ever.
+    pub async fn closed(&self) {
+        // The sender lives as long as we do.
+        drop(self.off.subscribe().wait_for(|off| *off).await);
+    }
+
     pub fn stats(&self) -> StudioStats {
-        let floor = self.floor();
+        let state = self.state();
         StudioStats {
-            video: floor.video.as_ref().map(|v| v.stats()),
-            microphone: floor.microphone.as_ref().map(VoiceSource::stats),
-            speaker: floor.speaker.as_ref().map(VoiceSink::stats),
+            video: state.camera.as_ref().map(|camera| camera.source.stats()),
+            microphone: state.microphone.as_ref().map(|microphone| microphone.source.stats()),
+            speaker: state.speaker.as_ref().map(VoiceSink::stats),
         }
     }
 
-    /// Of every thread that works for the calls.
+    /// Of every thread that works for the calls, and of those that close devices.
     pub fn progress(&self) -> Vec<(&'static str, Progress)> {
-        let floor = self.floor();
-        let mut all = vec![("closing of devices", self.closing.progress())];
-        all.extend(floor.video.iter().flat_map(|video| video.progress()));
-        all.extend(floor.microphone.iter().map(|microphone| ("microphone", microphone.progress())));
-        all.extend(floor.speaker.iter().map(|speaker| ("speaker", speaker.progress())));
+        let state = self.state();
+        let mut all: Vec<_> = state.floor.progress().collect();
+        all.extend(state.camera.iter().flat_map(|camera| camera.source.progress()));
+        all.extend(state.microphone.iter().map(|microphone| ("microphone", microphone.source.progress())));
+        all.extend(state.speaker.iter().map(|speaker| ("speaker", speaker.progress())));
         all
     }
 
-    /// Starts the camera if anybody may watch, and holds it to what all of them can take. The `switch` is held.
-    fn set_camera(&self) {
-        let mut floor = self.floor();
-        if !floor.watched() {
-            return;
-        }
-        if floor.video.is_none() {
-            floor.video = self.hardware().camera.as_ref().map(|open| {
-                let pictures = self.pictures.clone();
-                Arc::new(VideoSource::start(open(), Box::new(move |unit| pictures.push(unit))))
-            });
-        }
-        if let Some(video) = &floor.video {
-            video.limit(floor.level());
-        }
-    }
-
-    /// Ends what nobody uses any more. Ending waits for the devices' threads.
-    async fn tidy(self: Arc<Self>) {
-        let _switch = self.switch.lock().await;
-        let idle = {
-            let mut floor = self.floor();
-            let empty = floor.guests.is_empty();
-            let video = if floor.watched() { None } else { floor.video.take() };
-            let microphone = if empty { floor.microphone.take() } else { None };
-            let speaker = if empty { floor.speaker.take() } else { None };
-            if video.is_none()
-                && let Some(video) = &floor.video
-            {
-                video.limit(floor.level());
+    /// Does what the floor asks for.
+    fn act(self: &Arc<Self>, state: &mut State) {
+        while let Some(action) = state.floor.poll_action() {
+            match action {
+                Action::Open(part) => self.open(part, state),
+                Action::Close(part) => match part {
+                    Part::Camera => {
+                        let camera = state.camera.take().map(On::end);
+                        // Nothing of this stream is shown to whoever comes next.
+                        lock(&self.pictures.fanout).clear();
+                        self.close(part, camera, state);
+                    }
+                    Part::Microphone => {
+                        let microphone = state.microphone.take().map(On::end);
+                        self.close(part, microphone, state);
+                    }
+                    Part::Speaker => {
+                        let speaker = state.speaker.take();
+                        self.close(part, speaker, state);
+                    }
+                },
+                Action::Limit(level) => {
+                    if let Some(camera) = &state.camera {
+                        camera.source.limit(level);
+                    }
+                }
             }
-            (video, microphone, speaker)
+        }
+        let off = state.floor.is_off();
+        self.off.send_if_modified(|told| std::mem::replace(told, off) != off);
+    }
+
+    fn open(&self, part: Part, state: &mut State) {
+        let hardware = &state.hardware;
+        match part {
+            Part::Camera => {
+                state.camera = hardware.camera.as_ref().map(|open| {
+                    let pictures = self.pictures.clone();
+                    On::start(move |unit| pictures.push(unit), |sink| VideoSource::start(open(), sink))
+                });
+            }
+            Part::Microphone => {
+                state.microphone = hardware.microphone.as_ref().map(|open| {
+                    let voice = self.voice.clone();
+                    // Nobody listening is no error.
+                    On::start(move |packet| drop(voice.send(packet)), |sink| VoiceSource::start(open(), sink))
+                });
+            }
+            Part::Speaker => {
+                state.speaker = hardware.speaker.as_ref().map(|open| VoiceSink::start(open(), &self.mix));
+            }
+        }
+    }
+
+    /// Drops `device`, which waits for its threads, in a thread of its own.
+    fn close<T: Send + 'static>(self: &Arc<Self>, part: Part, device: T, state: &mut State) {
+        let studio = self.clone();
+        let work = move || {
+            if catch_unwind(AssertUnwindSafe(|| drop(device))).is_err() {
+                log::error!("a device's thread ended in a panic");
+            }
+            let mut state = studio.state();
+            state.floor.closed(part);
+            studio.act(&mut state);
         };
-        let stream_ends = idle.0.is_some();
-        self.closing.beat();
-        if tokio::task::spawn_blocking(move || drop(idle)).await.is_err() {
-            log::error!("a capture thread ended in a panic");
-        }
-        self.closing.rest();
-        // Not before the encoder has put in what it had under way.
-        if stream_ends {
-            self.pictures.clear();
+        if let Err(error) = thread::Builder::new().name("closing".to_owned()).spawn(work) {
+            // The device was dropped with the work that could not begin.
+            log::error!(error:%; "no thread can be started to close a device: it was waited for");
+            state.floor.closed(part);
         }
     }
 
-    /// Taken after [`Studio::floor`], where both are.
-    fn hardware(&self) -> MutexGuard<'_, Hardware> {
-        lock(&self.hardware)
-    }
-
-    fn floor(&self) -> MutexGuard<'_, Floor> {
-        lock(&self.floor)
+    fn state(&self) -> MutexGuard<'_, State> {
+        lock(&self.state)
     }
 }
 
-impl Floor {
-    fn watched(&self) -> bool {
-        self.guests.values().any(|v| *v != Viewing::Nothing)
+impl State {
+    fn equip(&mut self) {
+        let Hardware { camera, microphone, speaker } = &self.hardware;
+        self.floor.equip(Part::Camera, camera.is_some());
+        self.floor.equip(Part::Microphone, microphone.is_some());
+        self.floor.equip(Part::Speaker, speaker.is_some());
+    }
+}
+
+impl<T> On<T> {
+    fn start<P>(deliver: impl Fn(P) + Send + 'static, start: impl FnOnce(Box<dyn FnMut(P) + Send>) -> T) -> On<T> {
+        let live = Arc::new(Mutex::new(true));
+        let seen = live.clone();
+        let sink = move |piece| {
+            // Held meanwhile, so that nothing comes after the end.
+            let live = lock(&seen);
+            if *live {
+                deliver(piece);
+            }
+        };
+        On { source: start(Box::new(sink)), live }
     }
 
-    /// The lowest level among the viewers.
-    fn level(&self) -> Option<Level> {
-        let level = |v: &Viewing| match v {
-            Viewing::Level(level) => Some(*level),
-            Viewing::Undecided | Viewing::Nothing => None,
-        };
-        self.guests.values().filter_map(level).min()
+    /// Nothing is delivered any more.
+    fn end(self) -> T {
+        *lock(&self.live) = false;
+        self.source
     }
 }
 
@@ -212,35 +254,25 @@ impl Pictures {
         lock(&self.fanout).push(unit, key);
         self.count.send_modify(|count| *count += 1);
     }
-
-    /// Another stream begins: nothing of the last one is shown to whoever comes next.
-    fn clear(&self) {
-        lock(&self.fanout).clear();
-    }
 }
 
 /// One call's place in the studio; dropping it gives the place up.
 pub struct Guest {
     studio: Arc<Studio>,
-    id: u64,
+    id: GuestId,
 }
 
 impl Guest {
     pub fn set_viewing(&self, viewing: Viewing) {
-        self.studio.floor().guests.insert(self.id, viewing);
-        let studio = self.studio.clone();
-        tokio::spawn(async move {
-            let switch = studio.switch.lock().await;
-            studio.set_camera();
-            drop(switch);
-            studio.tidy().await;
-        });
+        let mut state = self.studio.state();
+        state.floor.view(self.id, viewing);
+        self.studio.act(&mut state);
     }
 
     pub fn request_key_frame(&self) {
-        let video = self.studio.floor().video.clone();
-        if let Some(video) = video {
-            video.request_key_frame();
+        // A camera that is opened again begins with one.
+        if let Some(camera) = &self.studio.state().camera {
+            camera.source.request_key_frame();
         }
     }
 
@@ -262,17 +294,17 @@ impl Guest {
 
     /// A place for the caller's voice in the mix; `None` without a speaker.
     pub fn speak(&self) -> Option<CallerVoice> {
-        self.studio.floor().speaker.as_ref().map(VoiceSink::add_caller)
+        let state = self.studio.state();
+        let there = state.hardware.speaker.is_some() || state.speaker.is_some();
+        there.then(|| self.studio.mix.add_caller())
     }
 }
 
 impl Drop for Guest {
     fn drop(&mut self) {
-        self.studio.floor().guests.remove(&self.id);
-        match tokio::runtime::Handle::try_current() {
-            Ok(runtime) => drop(runtime.spawn(self.studio.clone().tidy())),
-            Err(_) => log::debug!("the last call ended with the program"),
-        }
+        let mut state = self.studio.state();
+        state.floor.leave(self.id);
+        self.studio.act(&mut state);
     }
 }
 

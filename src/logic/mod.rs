@@ -8,5 +8,6 @@ pub mod call;
 pub mod health;
 pub mod hub;
 pub mod picture;
+pub mod studio;
 pub mod unit;
 pub mod voice;

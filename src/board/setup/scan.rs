@@ -12,9 +12,10 @@ use super::look::Look;
 use crate::base::durable::{self, Access};
 use crate::board::Places;
 use crate::board::card::settings;
-use crate::config::{CameraSource, SpeakerSink};
-use crate::media::audio::{self, OpenSpeaker, Speaker};
-use crate::media::camera::{self, Camera, CameraError, OpenCamera, Wanted};
+use crate::config::{CameraFormat, CameraSource, SpeakerSink};
+use crate::device::sources::{self, Otherwise};
+use crate::media::audio::{OpenSpeaker, Speaker};
+use crate::media::camera::{Camera, CameraError, OpenCamera, Wanted};
 use crate::media::frame::I420;
 
 /// Enough for a code that fills a third of the picture, and cheap to read.
@@ -46,23 +47,13 @@ pub struct Scanner {
 impl Scanner {
     /// For what the configuration names. The test picture shows no codes, so `Auto` waits for a real camera.
     pub fn new(source: &CameraSource, sink: &SpeakerSink, within: Duration) -> Scanner {
-        let source = source.clone();
-        let camera: OpenCamera = Box::new(move || match &source {
-            CameraSource::Auto => camera::v4l2::open(&camera::v4l2::first().ok_or(CameraError::Missing)?, WANTED),
-            CameraSource::Device(path) => camera::v4l2::open(path, WANTED),
-            CameraSource::Named(name) => camera::v4l2::open(&camera::v4l2::named(name)?, WANTED),
-            CameraSource::File(path) => camera::file::open(path, WANTED),
-            CameraSource::Synthetic => camera::synthetic::open(WANTED),
-            CameraSource::None => Err(CameraError::Missing),
-        });
-        let speaker: Option<OpenSpeaker> = match sink.clone() {
-            SpeakerSink::Auto => Some(Box::new(|| {
-                audio::alsa::open_speaker(&audio::alsa::first_playback().ok_or(audio::AudioError::Missing)?)
-            })),
-            SpeakerSink::Alsa(pcm) => Some(Box::new(move || audio::alsa::open_speaker(&pcm))),
-            SpeakerSink::File(path) => Some(Box::new(move || audio::file::open_speaker(&path))),
-            SpeakerSink::Synthetic | SpeakerSink::None => None,
+        let camera = sources::camera(source, WANTED, CameraFormat::Auto, Otherwise::Nothing);
+        let speaker = match sink {
+            SpeakerSink::Synthetic => None,
+            sink => sources::speaker(sink, Otherwise::Nothing),
         };
+        let camera = camera.map_or_else(|| -> OpenCamera { Box::new(|| Err(CameraError::Missing)) }, |make| make());
+        let speaker = speaker.map(|make| make());
         Scanner { camera, speaker, within }
     }
 

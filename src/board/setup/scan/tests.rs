@@ -12,7 +12,7 @@ use crate::board::setup::apply::{ApplyError, apply};
 use crate::board::setup::drawing::Drawing;
 use crate::board::{AWAITS_CODE, CODE_REQUEST, Import, SETTINGS, WIFI, import};
 use crate::device::COMMISSIONED;
-use crate::media::audio::measure;
+use crate::media::audio::{self, measure};
 
 const CODE: &str =
     r"CALLBOX:1;I:front-door;N:Front door;U:wss\://call.example.org/ws;K:s3cret;S:Home;P:12345678;C:DE;;";
