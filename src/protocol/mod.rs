@@ -7,11 +7,13 @@
 //! what Callbox's own server and clients add. Unknown fields are ignored and relayed untouched.
 
 pub mod close;
+mod complaint;
 mod envelope;
 mod ids;
 mod limits;
 mod message;
 
+pub use self::complaint::{Complaint, PeerError, ServerError};
 pub use self::envelope::{ParseError, TYPES, parse};
 pub use self::ids::{InvalidId, UserId};
 pub use self::limits::*;
