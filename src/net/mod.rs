@@ -1,5 +1,6 @@
 //! Everything that talks to other machines on behalf of the device. No capture devices here.
 
+pub mod connect;
 pub mod peer;
 pub mod sdp;
 pub mod signaling;
