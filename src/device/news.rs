@@ -43,10 +43,11 @@ pub fn of_call(call: &str, user: &UserId, event: &Event) -> Option<Value> {
         Event::RingBack => log::info!(call, peer; "{peer} rings"),
         Event::Connected => log::info!(call, peer; "connected with {peer}"),
         Event::Disconnected => log::warn!(call, peer; "connection with {peer} lost; waiting for it to come back"),
+        Event::Yielded { .. } => log::info!(call, peer; "{peer} called at the same moment: taking that call"),
         Event::Ended { code, why } => log::info!(call, peer, code:%; "call with {peer} ended: {why}"),
     }
     match event {
-        Event::Incoming | Event::Dialing | Event::Disconnected => None,
+        Event::Incoming | Event::Dialing | Event::Disconnected | Event::Yielded { .. } => None,
         Event::RingBack => Some(json!({ "ok": true, "state": "ringing" })),
         Event::Connected => Some(json!({ "ok": true, "state": "connected" })),
         Event::Ended { why, .. } => Some(json!({ "ok": false, "error": format!("call to {peer}: {why}") })),

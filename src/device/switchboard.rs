@@ -18,11 +18,11 @@ use super::news::{self, Refusals, Registration};
 use super::session::{Instruction, Role, Session};
 use super::studio::Studio;
 use crate::base::task::sleep_until;
-use crate::logic::call::{CallKey, Calls, Event, Input, Output};
+use crate::logic::call::{CallKey, Calls, Event, Input, Origin, Output};
 use crate::net::peer::PeerSettings;
 use crate::net::sdp;
 use crate::net::signaling::{Signaling, SignalingEvent};
-use crate::protocol::{ErrorCode, IceServer, Kind, Message, ParseError, PeerInfo, UserId};
+use crate::protocol::{ErrorCode, IceServer, Kind, Message, ParseError, PeerError, PeerInfo, ServerError, UserId};
 
 /// Reports of all connections together; when full, connections wait.
 const REPORTS: usize = 256;
@@ -176,8 +176,11 @@ impl Switchboard {
             SignalingEvent::Up => {
                 log::info!(id = self.settings.me.as_str(); "registered at the signaling server");
                 self.registration = Registration::Registered { since: Instant::now() };
+                self.input(Input::SignalingUp);
             }
             SignalingEvent::Message(message) => self.message(message),
+            SignalingEvent::ServerError(error) => self.server_error(error),
+            SignalingEvent::PeerError(error) => self.peer_error(error),
             SignalingEvent::Malformed { from, error } => self.malformed(from, error),
             SignalingEvent::Down { error, retry_in } => {
                 let (error, code) = (error.to_string(), error.code());
@@ -187,6 +190,7 @@ impl Switchboard {
                 log::log!(level, code; "signaling: {error}; trying again in {:.1} s", retry_in.as_secs_f64());
                 self.registration = Registration::Lost { error };
                 self.people.clear();
+                self.input(Input::SignalingDown);
             }
         }
     }
@@ -198,16 +202,13 @@ impl Switchboard {
                 self.people = peers.into_iter().take(MAX_PEOPLE).map(|p| (p.user_id, p.kind)).collect();
                 self.ice_servers = ice_servers;
             }
-            Message::Presence { peer: PeerInfo { user_id, kind, .. }, online } => {
-                if !online {
-                    self.people.remove(&user_id);
-                } else {
-                    self.remember(user_id, kind);
-                }
-            }
+            Message::Presence { peer: PeerInfo { user_id, kind, .. }, online } => match online {
+                true => self.came(user_id, kind),
+                false => drop(self.people.remove(&user_id)),
+            },
             Message::Peers { online, offline } => {
                 offline.iter().for_each(|id| _ = self.people.remove(id));
-                online.into_iter().for_each(|peer| self.remember(peer.user_id, peer.kind));
+                online.into_iter().for_each(|peer| self.came(peer.user_id, peer.kind));
             }
             Message::Offer { user_id: Some(from), target_id, offer, kind, call_id }
                 if target_id == *me && from != *me =>
@@ -215,17 +216,15 @@ impl Switchboard {
                 let sdp = offer.sdp;
                 let input = match sdp::check(&sdp) {
                     Ok(()) => {
-                        let session = sdp::session_id(&sdp).map(str::to_owned);
-                        let from_device = kind.or_else(|| self.people.get(&from).copied()) == Some(Kind::Device);
-                        Input::Offer { from, call_id, sdp, session, from_device }
+                        let kind = kind.or_else(|| self.people.get(&from).copied()).unwrap_or_default();
+                        Input::Offer { from, call_id, origin: origin(&sdp), sdp, kind }
                     }
                     Err(error) => Input::BadOffer { from, call_id, detail: error.to_string() },
                 };
                 self.input(input);
             }
             Message::Answer { user_id: Some(from), target_id, answer, call_id } if target_id == *me => {
-                let session = sdp::session_id(&answer.sdp).map(str::to_owned);
-                self.input(Input::Answer { from, call_id, sdp: answer.sdp, session });
+                self.input(Input::Answer { from, call_id, origin: origin(&answer.sdp), sdp: answer.sdp });
             }
             Message::Candidate { user_id: Some(from), target_id, candidate, call_id } if target_id == *me => {
                 self.input(Input::Candidate { from, call_id, candidate });
@@ -239,16 +238,6 @@ impl Switchboard {
                     self.input(Input::Leave { from, call_id, reason, to_us });
                 }
             }
-            Message::Error { code: ErrorCode::UnknownTarget, user_id: None, target_id: Some(user), .. } => {
-                self.input(Input::UnknownTarget { user });
-            }
-            Message::Error { code, message, user_id: None, .. } => {
-                log::warn!(code:%; "the server did not accept a message: {message}");
-            }
-            // Anybody can send any number of these.
-            Message::Error { code, message, user_id: Some(from), .. } => {
-                log::debug!(code:%, peer = from.as_str(); "{from} did not accept a message: {message}");
-            }
             // Not for us, or without a sender to answer to.
             Message::Join { .. }
             | Message::Ping { .. }
@@ -257,31 +246,53 @@ impl Switchboard {
             | Message::Answer { .. }
             | Message::Candidate { .. }
             | Message::Ringing { .. }
-            | Message::Leave { .. } => log::debug!("a signaling message that is not for us was ignored"),
+            | Message::Leave { .. }
+            | Message::Error { .. } => log::debug!("a signaling message that is not for us was ignored"),
         }
     }
 
-    fn remember(&mut self, user: UserId, kind: Kind) {
-        if self.people.len() < MAX_PEOPLE {
-            self.people.insert(user, kind);
+    fn server_error(&mut self, error: ServerError) {
+        let ServerError { code, message, target_id, call_id, .. } = error;
+        match (code, target_id) {
+            (ErrorCode::UnknownTarget, Some(user)) => self.input(Input::UnknownTarget { user, call_id }),
+            (code, _) => log::warn!(code:%; "the server did not accept a message: {message}"),
         }
+    }
+
+    /// Anybody can send any number of these.
+    fn peer_error(&mut self, error: PeerError) {
+        let PeerError { from, code, message: detail, call_id, .. } = error;
+        let Some(from) = from else { return };
+        log::debug!(code:%, peer = from.as_str(); "{from} did not accept a message: {detail}");
+        self.input(Input::Rejected { from, call_id, code, detail });
+    }
+
+    fn came(&mut self, user: UserId, kind: Kind) {
+        if self.people.len() < MAX_PEOPLE {
+            self.people.insert(user.clone(), kind);
+        }
+        self.input(Input::Online { user });
     }
 
     fn malformed(&mut self, from: Option<UserId>, error: ParseError) {
         log::debug!("a signaling message was not understood: {error}");
         // A type we do not know belongs to a later version or another kind of client: no mistake to complain of.
-        if let (Some(from), ParseError::BadField { kind, .. }) = (from, &error)
-            && kind != "error"
-        {
-            self.signaling.send(Message::Error {
-                code: error.code(),
-                message: error.to_string(),
-                user_id: Some(self.settings.me.clone()),
-                target_id: Some(from),
-                in_reply_to: Some(kind.clone()),
-                call_id: None,
-            });
-        }
+        let (Some(from), ParseError::BadField { kind, .. }) = (from, &error) else { return };
+        let code = match kind.as_str() {
+            "offer" | "answer" => ErrorCode::BadSdp,
+            "candidate" => ErrorCode::BadCandidate,
+            // No program answers an error with an error.
+            "error" => return,
+            _ => ErrorCode::Other,
+        };
+        self.signaling.send(Message::Error {
+            code,
+            message: error.to_string(),
+            user_id: Some(self.settings.me.clone()),
+            target_id: Some(from),
+            in_reply_to: Some(kind.clone()),
+            call_id: None,
+        });
     }
 
     fn order(&mut self, order: Order) {
@@ -300,11 +311,14 @@ impl Switchboard {
                 if !matches!(self.registration, Registration::Registered { .. }) {
                     return refuse(reply, "not registered at the signaling server: see 'callbox status'");
                 }
-                if list.iter().any(|c| c.user == user) {
-                    return refuse(reply, &format!("there is a call with {user} already"));
-                }
-                if list.len() >= self.max_calls {
-                    return refuse(reply, "as many calls as [calls] max_calls allows are under way");
+                match list.iter().find(|c| c.user == user) {
+                    // Who calls somebody that rings here picks up.
+                    Some(call) if call.state == "ringing" => {}
+                    Some(_) => return refuse(reply, &format!("there is a call with {user} already")),
+                    None if list.len() >= self.max_calls => {
+                        return refuse(reply, "as many calls as [calls] max_calls allows are under way");
+                    }
+                    None => {}
                 }
                 self.input(Input::Dial { user: user.clone(), call_id: random_call_id() });
                 match self.calls.list().iter().find(|c| c.user == user) {
@@ -349,6 +363,7 @@ impl Switchboard {
         status["ok"] = json!(true);
         status["uptimeSeconds"] = json!((now - self.started).as_secs());
         status["signaling"]["registration"] = signaling;
+        status["signaling"]["unreadable"] = json!(self.signaling.unreadable());
         status["media"] = json!(self.studio.stats());
         let calls: Vec<_> = self
             .calls
@@ -426,6 +441,11 @@ impl Switchboard {
             Event::Ended { .. } if self.talks.remove(&key) => {
                 self.standing.send_if_modified(|standing| !std::mem::replace(&mut standing.call_completed, true));
             }
+            Event::Yielded { to } => {
+                if let Some(caller) = self.callers.remove(&key) {
+                    self.callers.insert(to, caller);
+                }
+            }
             Event::Incoming | Event::Dialing | Event::RingBack | Event::Disconnected | Event::Ended { .. } => {}
         }
         if let Some(news) = news::of_call(call, user, &event)
@@ -435,6 +455,10 @@ impl Switchboard {
             drop(caller.send(news));
         }
     }
+}
+
+fn origin(sdp: &str) -> Origin {
+    Origin { session: sdp::session_id(sdp).map(str::to_owned), version: sdp::session_version(sdp) }
 }
 
 fn random_call_id() -> String {

@@ -108,6 +108,11 @@ pub fn session_id(sdp: &str) -> Option<&str> {
     lines(sdp).find_map(|line| line.strip_prefix("o=")?.split(' ').nth(1)).filter(|id| !id.is_empty())
 }
 
+/// The version in the `o=` line, which grows with each description of a session.
+pub fn session_version(sdp: &str) -> Option<u64> {
+    lines(sdp).find_map(|line| line.strip_prefix("o=")?.split(' ').nth(2))?.parse().ok()
+}
+
 /// The sections in order; those of kinds that [`check`] refuses are left out.
 pub fn sections(sdp: &str) -> Vec<Section<'_>> {
     let mut sections: Vec<Section<'_>> = Vec::new();
@@ -236,6 +241,8 @@ mod tests {
     fn tells_sessions_apart() {
         assert_eq!(session_id(CHROMIUM), Some("5731904462218730145"));
         assert_eq!(session_id(FIREFOX), Some("7120934466120983312"));
+        assert_eq!(session_version("v=0\r\no=- 5731904462218730145 7 IN IP4 127.0.0.1\r\n"), Some(7));
+        assert_eq!(session_version("v=0\r\no=- 1 latest IN IP4 127.0.0.1\r\n"), None);
         for none in ["", "v=0", "o=", "o=-", "o=- ", "a=o=- 1 1"] {
             assert_eq!(session_id(none), None, "{none}");
         }

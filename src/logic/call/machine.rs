@@ -1,41 +1,43 @@
-//! The machine behind [`super`]'s inputs and outputs.
+//! The machine behind [`super`]'s inputs and outputs: what the operator, the clock and the connections say. What the other
+//! side says is in `hear`.
 
 use std::collections::{HashMap, VecDeque};
 use std::time::Instant;
 
+use super::ended::{Ended, Entry};
 use super::state::{Call, Early, State};
-use super::{
-    AnswerPolicy, CallInfo, CallKey, Direction, EARLY_CANDIDATES_TIMEOUT, EndCode, Event, Input, Output,
-    RECOVERY_TIMEOUT,
-};
+use super::{AnswerPolicy, CallInfo, CallKey, Direction, EndCode, Event, Input, Output, RECOVERY_TIMEOUT};
 use crate::protocol::{
-    CONNECT_TIMEOUT, Candidate, Description, ErrorCode, Kind, MAX_CANDIDATES, Message, RING_TIMEOUT, Reason, UserId,
+    CONNECT_TIMEOUT, Candidate, Description, ErrorCode, Kind, Message, RING_TIMEOUT, Reason, UserId,
 };
-
-/// Of how many users early candidates are kept; those of further users are dropped until a place is free.
-const MAX_EARLY_USERS: usize = 16;
 
 /// The machine. Contract: after each [`Calls::handle`] or [`Calls::handle_timeout`] drain [`Calls::poll_output`], then
 /// sleep until [`Calls::poll_timeout`].
 pub struct Calls {
-    me: UserId,
-    policy: AnswerPolicy,
-    max_calls: usize,
+    pub(super) me: UserId,
+    pub(super) policy: AnswerPolicy,
+    pub(super) max_calls: usize,
     next_key: u64,
-    calls: HashMap<UserId, Call>,
-    early: HashMap<UserId, Early>,
-    outputs: VecDeque<Output>,
+    /// Whether what is sent has a connection to leave by.
+    pub(super) up: bool,
+    pub(super) calls: HashMap<UserId, Call>,
+    pub(super) early: HashMap<UserId, Early>,
+    pub(super) ended: Ended,
+    pub(super) outputs: VecDeque<Output>,
 }
 
 impl Calls {
+    /// Nothing is sent before [`Input::SignalingUp`].
     pub fn new(me: UserId, policy: AnswerPolicy, max_calls: usize) -> Self {
         Calls {
             me,
             policy,
             max_calls,
             next_key: 0,
+            up: false,
             calls: HashMap::new(),
             early: HashMap::new(),
+            ended: Ended::default(),
             outputs: VecDeque::new(),
         }
     }
@@ -83,77 +85,64 @@ impl Calls {
                 State::Recovering { .. } => (Reason::Failed, "the media connection did not come back"),
                 State::Connected => continue,
             };
-            self.end(&user, Some(reason), reason, detail);
+            self.end(&user, Some(reason), reason, detail, now);
         }
     }
 
     pub fn handle(&mut self, input: Input, now: Instant) {
         match input {
-            Input::Offer { from, call_id, sdp, session, from_device } => {
-                self.offer(from, call_id, sdp, session, from_device, now)
-            }
+            Input::SignalingUp => self.signaling_up(now),
+            Input::SignalingDown => self.up = false,
+            Input::Online { user } => self.online(&user, now),
+            Input::Offer { from, call_id, sdp, origin, kind } => self.offer(from, call_id, sdp, origin, kind, now),
             Input::BadOffer { from, call_id, detail } => self.bad_offer(from, call_id, detail),
-            Input::Answer { from, call_id, sdp, session } => self.answer(from, call_id, sdp, session, now),
+            Input::Answer { from, call_id, sdp, origin } => self.answer(from, call_id, sdp, origin, now),
             Input::Candidate { from, call_id, candidate } => self.candidate(from, call_id, candidate, now),
-            Input::Ringing { from, call_id } => {
-                if let Some(call) = self.matching(&from, &call_id)
-                    && let State::Dialing { .. } = call.state
-                {
-                    self.report(&from, Event::RingBack);
-                }
-            }
-            Input::Leave { from, call_id, reason, to_us } => {
-                let settled = |c: &Call| matches!(c.state, State::Connected | State::Recovering { .. });
-                if self.matching(&from, &call_id).is_some_and(|call| to_us || !settled(call)) {
-                    self.end(&from, None, reason.unwrap_or(Reason::Hangup), left(reason));
-                }
-            }
-            Input::UnknownTarget { user } => {
-                let pending = |c: &Call| matches!(c.state, State::Dialing { .. } | State::Connecting { .. });
-                if self.calls.get(&user).is_some_and(pending) {
-                    self.end(&user, None, ErrorCode::UnknownTarget, "nobody of that name is online");
-                }
-            }
+            Input::Ringing { from, call_id } => self.ringing(&from, &call_id, now),
+            Input::Leave { from, call_id, reason, to_us } => self.leave(from, call_id, reason, to_us, now),
+            Input::Rejected { from, call_id, code, detail } => self.rejected(&from, &call_id, code, &detail, now),
+            Input::UnknownTarget { user, call_id } => self.unknown_target(&user, &call_id, now),
             Input::Dial { user, call_id } => self.dial(user, call_id, now),
-            Input::PickUp => self.pick_up(now),
-            Input::HangUp => self.end_all(|state| match state {
+            Input::PickUp => {
+                let ringing = self.calls.values().filter(|c| matches!(c.state, State::Ringing { .. }));
+                if let Some(key) = ringing.map(|c| c.key).min() {
+                    self.pick_up(key, now);
+                }
+            }
+            Input::HangUp => self.end_all(now, |state| match state {
                 State::Ringing { .. } => Reason::Declined,
                 State::Dialing { .. } | State::Connecting { .. } | State::Connected | State::Recovering { .. } => {
                     Reason::Hangup
                 }
             }),
-            Input::Shutdown => self.end_all(|_| Reason::Shutdown),
+            Input::Shutdown => self.end_all(now, |_| Reason::Shutdown),
             Input::Offered { key, sdp } => {
-                if let Some((user, call)) = self.by_key(key) {
-                    let message = Message::Offer {
-                        user_id: None,
-                        target_id: user,
-                        offer: Description { kind: "offer".into(), sdp },
-                        kind: Some(Kind::Device),
-                        call_id: call.call_id.clone(),
-                    };
-                    self.send(message);
+                if let Some((target_id, call)) = self.by_key(key) {
+                    let (offer, call_id) = (Description { kind: "offer".into(), sdp }, call.call_id.clone());
+                    let kind = Some(Kind::Device);
+                    self.describe(key, Message::Offer { user_id: None, target_id, offer, kind, call_id }, now);
                 }
             }
             Input::Answered { key, sdp } => {
-                if let Some((user, call)) = self.by_key(key) {
-                    let message = Message::Answer {
-                        user_id: None,
-                        target_id: user,
-                        answer: Description { kind: "answer".into(), sdp },
-                        call_id: call.call_id.clone(),
-                    };
-                    self.send(message);
+                if let Some((target_id, call)) = self.by_key(key) {
+                    let (answer, call_id) = (Description { kind: "answer".into(), sdp }, call.call_id.clone());
+                    self.describe(key, Message::Answer { user_id: None, target_id, answer, call_id }, now);
                 }
             }
             Input::Found { key, candidate } => {
-                if let Some((user, call)) = self.by_key(key) {
+                let up = self.up;
+                if let Some((target_id, call)) = self.by_key(key) {
+                    call.said.found(candidate.clone(), up);
                     let call_id = call.call_id.clone();
-                    self.send(Message::Candidate { user_id: None, target_id: user, candidate, call_id });
+                    self.say(Message::Candidate { user_id: None, target_id, candidate, call_id });
                 }
             }
             Input::Connected { key } => {
                 if let Some((user, call)) = self.by_key(key) {
+                    // A connection that comes up has its answer; one that comes back may do so without.
+                    if let State::Connecting { .. } = call.state {
+                        call.said.arrived();
+                    }
                     call.state = State::Connected;
                     self.report(&user, Event::Connected);
                 }
@@ -168,14 +157,16 @@ impl Calls {
             }
             Input::Goodbye { key } => {
                 if let Some((user, _)) = self.by_key(key) {
-                    self.end(&user, None, Reason::Hangup, "the other side hung up");
+                    self.end(&user, None, Reason::Hangup, "the other side hung up", now);
                 }
             }
             Input::Refused { key, code, detail } => {
                 if let Some((user, call)) = self.by_key(key) {
                     let call_id = call.call_id.clone();
-                    let kind = if code == ErrorCode::BadCandidate { "candidate" } else { "offer" };
-                    self.refuse(user, call_id, code, detail, kind);
+                    match code {
+                        ErrorCode::BadCandidate => self.say(refusal(user, call_id, code, detail, "candidate")),
+                        _ => self.describe(key, refusal(user, call_id, code, detail, "offer"), now),
+                    }
                 }
             }
             Input::Closed { key, detail, blame } => {
@@ -183,201 +174,173 @@ impl Calls {
                     let call_id = call.call_id.clone();
                     if let Some(code) = blame {
                         let kind = if call.direction == Direction::Incoming { "offer" } else { "answer" };
-                        self.refuse(user.clone(), call_id, code, detail.clone(), kind);
+                        self.say(refusal(user.clone(), call_id, code, detail.clone(), kind));
                     }
                     let code = blame.map_or(Reason::Failed.into(), EndCode::from);
-                    self.end(&user, Some(Reason::Failed), code, &detail);
+                    self.end(&user, Some(Reason::Failed), code, &detail, now);
                 }
             }
         }
     }
 
-    fn offer(
-        &mut self,
-        from: UserId,
-        call_id: Option<String>,
-        sdp: String,
-        session: Option<String>,
-        from_device: bool,
-        now: Instant,
-    ) {
-        if let Some(call) = self.calls.get_mut(&from) {
-            let same_id = agree(&call.call_id, &call_id);
-            match &mut call.state {
-                State::Dialing { .. } => {
-                    // Glare (docs/protocol.md): a device yields to a person; of two devices the smaller ID's offer wins.
-                    if from_device && self.me < from {
-                        return;
-                    }
-                    self.end(&from, None, Reason::Replaced, "the other side called at the same moment");
-                }
-                State::Ringing { sdp: rung, .. } if same_id && call.session == session => {
-                    *rung = sdp;
-                    return;
-                }
-                State::Connecting { .. } | State::Connected | State::Recovering { .. }
-                    if same_id && call.session == session =>
-                {
-                    // An ICE restart looks for all paths anew.
-                    call.candidates = 0;
-                    let key = call.key;
-                    self.outputs.push_back(Output::Renegotiate { key, sdp });
-                    return;
-                }
-                State::Ringing { .. } | State::Connecting { .. } | State::Connected | State::Recovering { .. } => {
-                    // Without two different call IDs the other side would take the `leave` for its new call.
-                    let tell = call.call_id.is_some() && call_id.is_some() && call.call_id != call_id;
-                    self.end(&from, tell.then_some(Reason::Replaced), Reason::Replaced, "replaced by a newer call");
-                }
-            }
+    /// Calling somebody who rings here is picking up.
+    fn dial(&mut self, user: UserId, call_id: String, now: Instant) {
+        if let Some(call) = self.calls.get(&user) {
+            return self.pick_up(call.key, now);
         }
         if self.calls.len() >= self.max_calls {
-            self.send_leave(from, call_id, Reason::Busy);
             return;
         }
         let key = self.fresh_key();
-        let early = self.early.remove(&from).filter(|e| agree(&e.call_id, &call_id));
-        let candidates = early.map(|e| e.candidates).unwrap_or_default();
-        let call = Call {
-            key,
-            call_id: call_id.clone(),
-            direction: Direction::Incoming,
-            session,
-            since: now,
-            candidates: candidates.len(),
-            state: State::Connecting { until: now + CONNECT_TIMEOUT },
-        };
-        self.calls.insert(from.clone(), call);
-        self.report(&from, Event::Incoming);
-        match self.policy {
-            AnswerPolicy::Auto => {
-                self.outputs.push_back(Output::Answer { key, sdp });
-                self.pass_on(key, candidates);
-            }
-            AnswerPolicy::Ring => {
-                if let Some(call) = self.calls.get_mut(&from) {
-                    call.state = State::Ringing { sdp, candidates, until: now + RING_TIMEOUT };
-                }
-                self.send(Message::Ringing { user_id: None, target_id: from, call_id });
-            }
-        }
-    }
-
-    fn bad_offer(&mut self, from: UserId, call_id: Option<String>, detail: String) {
-        self.refuse(from.clone(), call_id.clone(), ErrorCode::BadSdp, detail, "offer");
-        if self.matching(&from, &call_id).is_none() {
-            self.send_leave(from, call_id, Reason::Failed);
-        }
-    }
-
-    fn answer(&mut self, from: UserId, call_id: Option<String>, sdp: String, session: Option<String>, now: Instant) {
-        if let Some(call) = self.matching(&from, &call_id)
-            && let State::Dialing { .. } = call.state
-        {
-            call.state = State::Connecting { until: now + CONNECT_TIMEOUT };
-            call.session = session;
-            let key = call.key;
-            self.outputs.push_back(Output::AcceptAnswer { key, sdp });
-            return;
-        }
-        let detail = "there is no offer that this would answer".to_owned();
-        self.refuse(from, call_id, ErrorCode::UnexpectedAnswer, detail, "answer");
-    }
-
-    fn candidate(&mut self, from: UserId, call_id: Option<String>, candidate: Option<Candidate>, now: Instant) {
-        if let Some(call) = self.matching(&from, &call_id) {
-            if call.candidates >= MAX_CANDIDATES {
-                return;
-            }
-            call.candidates += 1;
-            let key = call.key;
-            match &mut call.state {
-                State::Ringing { candidates, .. } => candidates.push(candidate),
-                State::Dialing { .. } | State::Connecting { .. } | State::Connected | State::Recovering { .. } => {
-                    self.outputs.push_back(Output::AddCandidate { key, candidate });
-                }
-            }
-            return;
-        }
-        if self.early.get(&from).is_some_and(|e| !agree(&e.call_id, &call_id)) {
-            self.early.remove(&from);
-        }
-        if self.early.len() >= MAX_EARLY_USERS && !self.early.contains_key(&from) {
-            return;
-        }
-        let until = now + EARLY_CANDIDATES_TIMEOUT;
-        let early = self.early.entry(from).or_insert(Early { call_id, candidates: Vec::new(), until });
-        if early.candidates.len() < MAX_CANDIDATES {
-            early.candidates.push(candidate);
-        }
-    }
-
-    fn dial(&mut self, user: UserId, call_id: String, now: Instant) {
-        if self.calls.contains_key(&user) || self.calls.len() >= self.max_calls {
-            return;
-        }
-        let key = self.fresh_key();
-        let call = Call {
-            key,
-            call_id: Some(call_id),
-            direction: Direction::Outgoing,
-            session: None,
-            since: now,
-            candidates: 0,
-            state: State::Dialing { until: now + RING_TIMEOUT },
-        };
+        let state = State::Dialing { until: now + RING_TIMEOUT };
+        let call = Call::new(key, Some(call_id), Direction::Outgoing, now, state);
         self.calls.insert(user.clone(), call);
         self.report(&user, Event::Dialing);
         self.outputs.push_back(Output::Offer { key });
     }
 
-    fn pick_up(&mut self, now: Instant) {
-        let ringing = self.calls.values_mut().filter(|c| matches!(c.state, State::Ringing { .. }));
-        let Some(call) = ringing.min_by_key(|c| c.key) else { return };
-        let key = call.key;
-        let connecting = State::Connecting { until: now + CONNECT_TIMEOUT };
-        if let State::Ringing { sdp, candidates, .. } = std::mem::replace(&mut call.state, connecting) {
-            self.outputs.push_back(Output::Answer { key, sdp });
-            self.pass_on(key, candidates);
+    /// Answers the call if it rings.
+    fn pick_up(&mut self, key: CallKey, now: Instant) {
+        let Some(call) = self.calls.values_mut().find(|c| c.key == key) else { return };
+        if let State::Ringing { sdp, candidates, .. } = &mut call.state {
+            let (sdp, candidates) = (std::mem::take(sdp), std::mem::take(candidates));
+            call.state = State::Connecting { until: now + CONNECT_TIMEOUT };
+            self.connect(key, sdp, candidates);
         }
     }
 
-    fn pass_on(&mut self, key: CallKey, candidates: Vec<Option<Candidate>>) {
+    /// Asks for the connection that answers.
+    pub(super) fn connect(&mut self, key: CallKey, sdp: String, candidates: Vec<Option<Candidate>>) {
+        if let Some(call) = self.calls.values_mut().find(|c| c.key == key) {
+            call.said.owes();
+        }
+        self.outputs.push_back(Output::Answer { key, sdp });
         self.outputs.extend(candidates.into_iter().map(|candidate| Output::AddCandidate { key, candidate }));
     }
 
-    fn end_all(&mut self, reason: impl Fn(&State) -> Reason) {
+    fn end_all(&mut self, now: Instant, reason: impl Fn(&State) -> Reason) {
         let mut users: Vec<_> = self.calls.iter().map(|(u, c)| (c.key, u.clone(), reason(&c.state))).collect();
         users.sort_by_key(|(key, ..)| *key);
         for (_, user, reason) in users {
             let detail = if reason == Reason::Shutdown { "the program is ending" } else { "hung up here" };
-            self.end(&user, Some(reason), reason, detail);
+            self.end(&user, Some(reason), reason, detail, now);
         }
     }
 
     /// Ends the call with `user`. `tell`: the reason given to the other side; `None` where it knows already.
-    fn end(&mut self, user: &UserId, tell: Option<Reason>, code: impl Into<EndCode>, detail: &str) {
-        let Some(call) = self.calls.remove(user) else { return };
-        let event = Event::Ended { code: code.into(), why: detail.to_owned() };
-        let report = Output::Report { key: call.key, call: call.name(), user: user.clone(), event };
+    pub(super) fn end(
+        &mut self,
+        user: &UserId,
+        tell: Option<Reason>,
+        code: impl Into<EndCode>,
+        detail: &str,
+        now: Instant,
+    ) {
+        if let Some(call) = self.remove(user, tell, tell, now) {
+            let event = Event::Ended { code: code.into(), why: detail.to_owned() };
+            self.outputs.push_back(Output::Report { key: call.key, call: call.name(), user: user.clone(), event });
+        }
+    }
+
+    /// `asked`: what the other side hears that speaks of the call later on.
+    pub(super) fn remove(
+        &mut self,
+        user: &UserId,
+        tell: Option<Reason>,
+        asked: Option<Reason>,
+        now: Instant,
+    ) -> Option<Call> {
+        let call = self.calls.remove(user)?;
         self.outputs.push_back(Output::Close { key: call.key, goodbye: tell.is_some() });
         if let Some(reason) = tell {
-            self.send_leave(user.clone(), call.call_id, reason);
+            self.say_leave(user.clone(), call.call_id.clone(), reason);
         }
-        self.outputs.push_back(report);
+        self.ended.remember(Entry {
+            user: user.clone(),
+            call_id: call.call_id.clone(),
+            offer: call.offer,
+            told: asked,
+            said: self.up.then_some(now),
+            at: now,
+        });
+        Some(call)
     }
 
-    fn refuse(&mut self, to: UserId, call_id: Option<String>, code: ErrorCode, message: String, kind: &str) {
-        let in_reply_to = Some(kind.to_owned());
-        self.send(Message::Error { code, message, user_id: None, target_id: Some(to), in_reply_to, call_id });
+    fn signaling_up(&mut self, now: Instant) {
+        self.up = true;
+        self.leave_again(None, now);
+        let mut calls: Vec<_> = self.calls.iter().map(|(user, call)| (call.key, user.clone())).collect();
+        calls.sort();
+        for (_, user) in calls {
+            self.say_again(&user, now);
+        }
     }
 
-    fn send_leave(&mut self, to: UserId, call_id: Option<String>, reason: Reason) {
-        self.send(Message::Leave { user_id: None, target_id: Some(to), reason: Some(reason), call_id });
+    /// Somebody has come back, who may have been away without a word when something was said.
+    fn online(&mut self, user: &UserId, now: Instant) {
+        self.leave_again(Some(user), now);
+        if self.calls.get(user).is_some_and(|call| matches!(call.state, State::Dialing { .. })) {
+            self.say_again(user, now);
+        }
     }
 
-    /// Writes our own ID into what we send, as plain relays do not.
-    fn send(&mut self, mut message: Message) {
+    fn leave_again(&mut self, user: Option<&UserId>, now: Instant) {
+        for (user, call_id, reason) in self.ended.unheard(user, now) {
+            let present = self.calls.get(&user);
+            // Who writes no call IDs would take it for the end of the call that is.
+            if present.is_none_or(|call| call.call_id.is_some() && call_id.is_some()) {
+                self.say_leave(user, call_id, reason);
+            }
+        }
+    }
+
+    /// Says what may not have arrived, in the order in which it was said first.
+    pub(super) fn say_again(&mut self, user: &UserId, now: Instant) {
+        let Some(call) = self.calls.get_mut(user) else { return };
+        let call_id = call.call_id.clone();
+        let (description, candidates) = match call.state {
+            State::Ringing { .. } => (
+                Some(Message::Ringing { user_id: None, target_id: user.clone(), call_id: call_id.clone() }),
+                Vec::new(),
+            ),
+            State::Dialing { .. } | State::Connecting { .. } | State::Recovering { .. } => call.said.again(false, now),
+            State::Connected => call.said.again(true, now),
+        };
+        self.say_all(user, call_id, description, candidates);
+    }
+
+    pub(super) fn say_all(
+        &mut self,
+        user: &UserId,
+        call_id: Option<String>,
+        description: Option<Message>,
+        candidates: Vec<Option<Candidate>>,
+    ) {
+        description.into_iter().for_each(|description| self.say(description));
+        for candidate in candidates {
+            let (target_id, call_id) = (user.clone(), call_id.clone());
+            self.say(Message::Candidate { user_id: None, target_id, candidate, call_id });
+        }
+    }
+
+    fn describe(&mut self, key: CallKey, message: Message, now: Instant) {
+        let at = self.up.then_some(now);
+        if let Some((_, call)) = self.by_key(key) {
+            call.said.describe(message.clone(), at);
+            self.say(message);
+        }
+    }
+
+    pub(super) fn say_leave(&mut self, to: UserId, call_id: Option<String>, reason: Reason) {
+        self.say(Message::Leave { user_id: None, target_id: Some(to), reason: Some(reason), call_id });
+    }
+
+    /// Sends what there is a connection for; what matters is said when there is one again. Writes our own ID into it, as
+    /// plain relays do not.
+    pub(super) fn say(&mut self, mut message: Message) {
+        if !self.up {
+            return;
+        }
         match &mut message {
             Message::Offer { user_id, .. }
             | Message::Answer { user_id, .. }
@@ -395,18 +358,14 @@ impl Calls {
         self.outputs.push_back(Output::Send(message));
     }
 
-    fn report(&mut self, user: &UserId, event: Event) {
+    pub(super) fn report(&mut self, user: &UserId, event: Event) {
         let Some(call) = self.calls.get(user) else { return };
         self.outputs.push_back(Output::Report { key: call.key, call: call.name(), user: user.clone(), event });
     }
 
-    fn fresh_key(&mut self) -> CallKey {
+    pub(super) fn fresh_key(&mut self) -> CallKey {
         self.next_key += 1;
         CallKey(self.next_key)
-    }
-
-    fn matching(&mut self, user: &UserId, call_id: &Option<String>) -> Option<&mut Call> {
-        self.calls.get_mut(user).filter(|c| agree(&c.call_id, call_id))
     }
 
     /// The call whose connection reports. One that rings has no connection yet.
@@ -416,19 +375,7 @@ impl Calls {
     }
 }
 
-/// Basic clients send no call ID: then the pair of users alone names the call.
-fn agree(ours: &Option<String>, theirs: &Option<String>) -> bool {
-    ours.is_none() || theirs.is_none() || ours == theirs
-}
-
-fn left(reason: Option<Reason>) -> &'static str {
-    match reason {
-        Some(Reason::Declined) => "declined",
-        Some(Reason::Busy) => "busy",
-        Some(Reason::NoAnswer) => "no answer",
-        Some(Reason::Failed) => "the other side could not connect",
-        Some(Reason::Replaced) => "replaced by a newer call",
-        Some(Reason::Shutdown) => "the other side is shutting down",
-        Some(Reason::Hangup | Reason::Other) | None => "the other side hung up",
-    }
+pub(super) fn refusal(to: UserId, call_id: Option<String>, code: ErrorCode, message: String, kind: &str) -> Message {
+    let in_reply_to = Some(kind.to_owned());
+    Message::Error { code, message, user_id: None, target_id: Some(to), in_reply_to, call_id }
 }

@@ -3,7 +3,12 @@
 //! One machine holds all calls, at most one with each user. It never touches a peer connection: it asks for one
 //! ([`Output::Answer`], [`Output::Offer`]) under a [`CallKey`], and whoever runs the connection reports back under that
 //! key. Reports about a call that is over are ignored.
+//!
+//! What is sent may be lost with the connection to the server, and what comes may come twice: each side says again what
+//! may not have arrived, and takes each thing once.
 
+mod ended;
+mod hear;
 mod machine;
 mod state;
 #[cfg(test)]
@@ -15,7 +20,7 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 
 pub use self::machine::Calls;
-use crate::protocol::{Candidate, ErrorCode, Message, Reason, UserId};
+use crate::protocol::{Candidate, ErrorCode, Kind, Message, Reason, UserId};
 
 /// How long a broken connection may take to come back before the call is given up.
 pub const RECOVERY_TIMEOUT: Duration = Duration::from_secs(30);
@@ -41,16 +46,37 @@ pub enum AnswerPolicy {
     Ring,
 }
 
+/// What the `o=` line of a description says (RFC 8866, section 5.2).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Origin {
+    pub session: Option<String>,
+    pub version: Option<u64>,
+}
+
+impl Origin {
+    /// Whether `other` is a later description of the same session.
+    fn is_older_than(&self, other: &Origin) -> bool {
+        let versions = self.version.zip(other.version);
+        self.session.is_some() && self.session == other.session && versions.is_some_and(|(ours, theirs)| ours < theirs)
+    }
+}
+
 #[derive(Clone, Debug)]
 pub enum Input {
-    /// An offer from signaling. `session` is the SDP's `o=` session ID; `from_device` whether the sender is known to be
-    /// a device.
+    /// There is a connection to the signaling server (again), and we have joined on it.
+    SignalingUp,
+    SignalingDown,
+    /// The server says that somebody has joined.
+    Online {
+        user: UserId,
+    },
+    /// An offer from signaling, and what its sender is.
     Offer {
         from: UserId,
         call_id: Option<String>,
         sdp: String,
-        session: Option<String>,
-        from_device: bool,
+        origin: Origin,
+        kind: Kind,
     },
     /// An offer that cannot be used, and why.
     BadOffer {
@@ -58,12 +84,11 @@ pub enum Input {
         call_id: Option<String>,
         detail: String,
     },
-    /// `session` as in `Offer`.
     Answer {
         from: UserId,
         call_id: Option<String>,
         sdp: String,
-        session: Option<String>,
+        origin: Origin,
     },
     Candidate {
         from: UserId,
@@ -81,12 +106,20 @@ pub enum Input {
         reason: Option<Reason>,
         to_us: bool,
     },
+    /// The other side did not accept something of ours.
+    Rejected {
+        from: UserId,
+        call_id: Option<String>,
+        code: ErrorCode,
+        detail: String,
+    },
     /// The server knows nobody of that name.
     UnknownTarget {
         user: UserId,
+        call_id: Option<String>,
     },
 
-    /// The operator places a call. `call_id` is a fresh random string.
+    /// The operator calls somebody, or picks up if they ring. `call_id` is a fresh random string.
     Dial {
         user: UserId,
         call_id: String,
@@ -149,7 +182,7 @@ pub enum Output {
     Offer {
         key: CallKey,
     },
-    /// Hand a later offer of the same session to the connection.
+    /// Hand a later offer of the same call to the connection.
     Renegotiate {
         key: CallKey,
         sdp: String,
@@ -186,6 +219,10 @@ pub enum Event {
     RingBack,
     Connected,
     Disconnected,
+    /// Both called at the same moment, and the other side's call stands.
+    Yielded {
+        to: CallKey,
+    },
     Ended {
         code: EndCode,
         why: String,

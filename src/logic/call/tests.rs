@@ -1,3 +1,6 @@
+mod pair;
+mod repeats;
+
 use std::collections::HashSet;
 
 use proptest::prelude::*;
@@ -17,7 +20,9 @@ struct Door {
 
 impl Door {
     fn new(policy: AnswerPolicy, max_calls: usize) -> Self {
-        Door { calls: Calls::new(id("door"), policy, max_calls), now: Instant::now() }
+        let mut door = Door { calls: Calls::new(id("door"), policy, max_calls), now: Instant::now() };
+        assert!(door.tell(Input::SignalingUp).is_empty());
+        door
     }
 
     fn tell(&mut self, input: Input) -> Vec<Output> {
@@ -45,9 +50,24 @@ fn offer(from: &str, call_id: Option<&str>, session: &str) -> Input {
         from: id(from),
         call_id: call_id.map(str::to_owned),
         sdp: format!("offer {session}"),
-        session: Some(session.to_owned()),
-        from_device: false,
+        origin: origin(session, 1),
+        kind: Kind::Person,
     }
+}
+
+/// A later offer of the same session.
+fn further(from: &str, call_id: Option<&str>, session: &str, version: u64) -> Input {
+    Input::Offer {
+        from: id(from),
+        call_id: call_id.map(str::to_owned),
+        sdp: format!("offer {session}.{version}"),
+        origin: origin(session, version),
+        kind: Kind::Person,
+    }
+}
+
+fn origin(session: &str, version: u64) -> Origin {
+    Origin { session: Some(session.to_owned()), version: Some(version) }
 }
 
 fn answer(from: &str, call_id: Option<&str>, session: &str) -> Input {
@@ -55,7 +75,7 @@ fn answer(from: &str, call_id: Option<&str>, session: &str) -> Input {
         from: id(from),
         call_id: call_id.map(str::to_owned),
         sdp: format!("answer {session}"),
-        session: Some(session.to_owned()),
+        origin: origin(session, 1),
     }
 }
 
@@ -197,22 +217,26 @@ fn a_call_we_placed_is_renegotiated_by_the_callee_and_each_round_may_bring_its_c
     let key = key_of(&door.tell(Input::Dial { user: id("anna"), call_id: "c1".into() }));
     door.tell(answer("anna", Some("c1"), "1"));
     door.tell(Input::Connected { key });
-    for _ in 0..3 {
+    for version in 2..5 {
         for n in 0..MAX_CANDIDATES {
             assert_eq!(door.tell(found("anna", &n.to_string())).len(), 1);
         }
         assert!(door.tell(found("anna", "one more")).is_empty());
-        let sdp = "offer 1".to_owned();
-        assert_eq!(door.tell(offer("anna", Some("c1"), "1")), [Output::Renegotiate { key, sdp }]);
+        let sdp = format!("offer 1.{version}");
+        assert_eq!(door.tell(further("anna", Some("c1"), "1", version)), [Output::Renegotiate { key, sdp }]);
     }
 }
 
 #[test]
-fn a_second_offer_renegotiates_within_its_session_and_replaces_across_sessions() {
+fn a_second_offer_renegotiates_within_its_call_and_replaces_across_calls() {
     let mut door = Door::new(AnswerPolicy::Auto, 4);
     let first = key_of(&door.tell(offer("anna", Some("c1"), "1")));
-    let sdp = "offer 1".to_owned();
-    assert_eq!(door.tell(offer("anna", Some("c1"), "1")), [Output::Renegotiate { key: first, sdp }]);
+    // Some clients write a new session ID into each offer, and some no call ID.
+    for (call_id, session, version) in [(Some("c1"), "1", 2), (Some("c1"), "7", 1), (None, "7", 2)] {
+        let sdp = format!("offer {session}.{version}");
+        let outputs = door.tell(further("anna", call_id, session, version));
+        assert_eq!(outputs, [Output::Renegotiate { key: first, sdp }]);
+    }
 
     let outputs = door.tell(offer("anna", Some("c2"), "2"));
     assert_eq!(closed(&outputs), Some((first, true)));
@@ -257,7 +281,8 @@ fn dials_and_is_answered() {
     assert!(matches!(&door.tell(ringing)[..], [Output::Report { event: Event::RingBack, .. }]));
     let accepted = door.tell(answer("anna", Some("c1"), "1"));
     assert_eq!(accepted, [Output::AcceptAnswer { key, sdp: "answer 1".into() }]);
-    let outputs = door.tell(answer("anna", Some("c1"), "1"));
+    assert!(door.tell(answer("anna", Some("c1"), "1")).is_empty(), "the same answer once more is no news");
+    let outputs = door.tell(answer("anna", Some("c1"), "2"));
     assert!(matches!(&outputs[..], [Output::Send(Message::Error { code: ErrorCode::UnexpectedAnswer, .. })]));
     assert_eq!(door.states(), [("anna".into(), "connecting")], "a stray answer disturbs nothing");
 }
@@ -266,7 +291,9 @@ fn dials_and_is_answered() {
 fn a_call_to_nobody_ends_with_a_word_to_the_operator() {
     let mut door = Door::new(AnswerPolicy::Auto, 4);
     door.tell(Input::Dial { user: id("nobody"), call_id: "c1".into() });
-    let outputs = door.tell(Input::UnknownTarget { user: id("nobody") });
+    let unknown = |user, call: &str| Input::UnknownTarget { user: id(user), call_id: Some(call.to_owned()) };
+    assert!(door.tell(unknown("nobody", "c0")).is_empty(), "an earlier call's last words");
+    let outputs = door.tell(unknown("nobody", "c1"));
     let Some(Output::Report { call, event: Event::Ended { code, why }, .. }) = outputs.last() else {
         panic!("{outputs:?}")
     };
@@ -274,7 +301,7 @@ fn a_call_to_nobody_ends_with_a_word_to_the_operator() {
     assert!(why.contains("online"), "{why}");
     let key = key_of(&door.tell(offer("anna", None, "1")));
     door.tell(Input::Connected { key });
-    assert!(door.tell(Input::UnknownTarget { user: id("anna") }).is_empty(), "live media outlives signaling");
+    assert!(door.tell(unknown("anna", "c1")).is_empty(), "live media outlives signaling");
 }
 
 #[test]
@@ -287,8 +314,8 @@ fn glare_yields_to_people_and_settles_between_devices() {
 
     for (other, they_win) in [("alpha", true), ("gate", false)] {
         door.tell(Input::Dial { user: id(other), call_id: "c3".into() });
-        let Input::Offer { from, call_id, sdp, session, .. } = offer(other, Some("c4"), "1") else { unreachable!() };
-        let outputs = door.tell(Input::Offer { from, call_id, sdp, session, from_device: true });
+        let Input::Offer { from, call_id, sdp, origin, .. } = offer(other, Some("c4"), "1") else { unreachable!() };
+        let outputs = door.tell(Input::Offer { from, call_id, sdp, origin, kind: Kind::Device });
         assert_eq!(closed(&outputs).is_some(), they_win, "{other}");
     }
 }
@@ -319,17 +346,18 @@ fn a_connection_that_fails_ends_its_call_alone() {
 fn any_input() -> impl Strategy<Value = Input> {
     let user = prop::sample::select(vec!["anna", "ben", "carl", "alpha"]);
     let call_id = prop::option::of(prop::sample::select(vec!["c1", "c2"]));
-    (0..17u8, user, call_id, 0..3u8, 1..12u64, any::<bool>()).prop_map(|(kind, user, call_id, session, key, flag)| {
+    (0..22u8, user, call_id, 0..3u8, 1..12u64, any::<bool>()).prop_map(|(which, user, call_id, session, key, flag)| {
         let (from, call_id, key) = (id(user), call_id.map(str::to_owned), CallKey(key));
-        let sdp = session.to_string();
-        match kind {
-            0..=2 => Input::Offer { from, call_id, session: Some(sdp.clone()), sdp, from_device: flag },
+        let (sdp, origin) = (session.to_string(), origin(&session.to_string(), 1));
+        let kind = if flag { Kind::Device } else { Kind::Person };
+        match which {
+            0..=2 => Input::Offer { from, call_id, sdp, origin, kind },
             3 => Input::BadOffer { from, call_id, detail: sdp },
-            4 => Input::Answer { from, call_id, session: Some(sdp.clone()), sdp },
+            4 => Input::Answer { from, call_id, sdp, origin },
             5 => Input::Candidate { from, call_id, candidate: flag.then(|| candidate("x")).flatten() },
             6 => Input::Ringing { from, call_id },
             7 => Input::Leave { from, call_id, reason: Some(Reason::Hangup), to_us: flag },
-            8 => Input::UnknownTarget { user: from },
+            8 => Input::UnknownTarget { user: from, call_id },
             9 => Input::Dial { user: from, call_id: "c9".into() },
             10 => Input::PickUp,
             11 => Input::HangUp,
@@ -337,6 +365,11 @@ fn any_input() -> impl Strategy<Value = Input> {
             13 => Input::Disconnected { key },
             14 => Input::Goodbye { key },
             15 => Input::Answered { key, sdp },
+            16 => Input::Offered { key, sdp },
+            17 => Input::SignalingDown,
+            18 => Input::SignalingUp,
+            19 => Input::Online { user: from },
+            20 => Input::Rejected { from, call_id, code: ErrorCode::BadSdp, detail: sdp },
             _ => Input::Closed { key, detail: sdp, blame: None },
         }
     })

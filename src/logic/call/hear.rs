@@ -1,0 +1,272 @@
+//! What the other side says, by way of signaling.
+
+use std::time::Instant;
+
+use super::ended::Entry;
+use super::machine::{Calls, refusal};
+use super::state::{Call, Digest, Early, State};
+use super::{AnswerPolicy, Direction, EARLY_CANDIDATES_TIMEOUT, Event, Origin, Output};
+use crate::protocol::{
+    CONNECT_TIMEOUT, Candidate, ErrorCode, Kind, MAX_CANDIDATES, Message, RING_TIMEOUT, Reason, UserId,
+};
+
+/// Of how many users early candidates are kept; those of further users are dropped until a place is free.
+const MAX_EARLY_USERS: usize = 16;
+
+impl Calls {
+    pub(super) fn offer(
+        &mut self,
+        from: UserId,
+        call_id: Option<String>,
+        sdp: String,
+        origin: Origin,
+        kind: Kind,
+        now: Instant,
+    ) {
+        let digest = Digest::of(&sdp);
+        let dialing = |call: &Call| matches!(call.state, State::Dialing { .. });
+        if self.calls.get(&from).is_some_and(|call| !dialing(call) && call.is_meant_by(&call_id, &origin)) {
+            return self.further_offer(&from, sdp, digest, origin, now);
+        }
+        if self.is_over(&from, &call_id, Some(digest), now) {
+            return;
+        }
+        let glare = self.calls.get(&from).is_some_and(dialing);
+        // Glare (docs/protocol.md): a person goes before a device, and between two devices the smaller ID.
+        if glare && kind == Kind::Device && self.me < from {
+            // They may call because ours was lost on its way to them.
+            return self.say_again(&from, now);
+        }
+        let key = self.fresh_key();
+        if let Some(call) = self.calls.get(&from) {
+            // Without two different call IDs the other side would take the `leave` for its new call.
+            let tell = !glare && call.call_id.is_some() && call_id.is_some() && call.call_id != call_id;
+            match glare {
+                true => {
+                    if let Some(ours) = self.remove(&from, None, Some(Reason::Replaced), now) {
+                        let (key, event) = (ours.key, Event::Yielded { to: key });
+                        self.outputs.push_back(Output::Report { key, call: ours.name(), user: from.clone(), event });
+                    }
+                }
+                false => {
+                    let replaced = Reason::Replaced;
+                    self.end(&from, tell.then_some(replaced), replaced, "replaced by a newer call", now);
+                }
+            }
+        }
+        if !glare && self.calls.len() >= self.max_calls {
+            return self.say_leave(from, call_id, Reason::Busy);
+        }
+        let state = State::Connecting { until: now + CONNECT_TIMEOUT };
+        let mut call = Call::new(key, call_id.clone(), Direction::Incoming, now, state);
+        (call.origin, call.offer) = (origin, Some(digest));
+        let early = self.early.remove(&from).filter(|e| agree(&e.call_id, &call_id));
+        let mut candidates = early.map(|e| e.candidates).unwrap_or_default();
+        candidates.retain(|candidate| call.takes(candidate));
+        // Whoever has just called them wants to talk.
+        let rings = self.policy == AnswerPolicy::Ring && !glare;
+        self.calls.insert(from.clone(), call);
+        self.report(&from, Event::Incoming);
+        if !rings {
+            return self.connect(key, sdp, candidates);
+        }
+        if let Some(call) = self.calls.get_mut(&from) {
+            call.state = State::Ringing { sdp, candidates, until: now + RING_TIMEOUT };
+        }
+        self.say(Message::Ringing { user_id: None, target_id: from, call_id });
+    }
+
+    /// An offer of the call that is: once more the same, an old one that comes late, or a change.
+    fn further_offer(&mut self, from: &UserId, offer: String, digest: Digest, origin: Origin, now: Instant) {
+        let Some(call) = self.calls.get_mut(from) else { return };
+        if call.offer == Some(digest) {
+            let all = !matches!(call.state, State::Connected) || !call.said.has_arrived();
+            return match (&call.state, call.said.reply().cloned()) {
+                (State::Ringing { .. }, _) => self.say_again(from, now),
+                (_, Some(reply)) => {
+                    let (call_id, candidates) = (call.call_id.clone(), call.said.candidates(all));
+                    self.say_all(from, call_id, Some(reply), candidates);
+                }
+                (_, None) => {}
+            };
+        }
+        if origin.is_older_than(&call.origin) {
+            return;
+        }
+        (call.offer, call.origin) = (Some(digest), origin);
+        match &mut call.state {
+            State::Ringing { sdp, .. } => *sdp = offer,
+            State::Dialing { .. } | State::Connecting { .. } | State::Connected | State::Recovering { .. } => {
+                // It may look for all paths anew.
+                call.forget_candidates();
+                if let State::Connected | State::Recovering { .. } = call.state {
+                    call.said.forget_found();
+                }
+                call.said.owes();
+                let key = call.key;
+                self.outputs.push_back(Output::Renegotiate { key, sdp: offer });
+            }
+        }
+    }
+
+    pub(super) fn bad_offer(&mut self, from: UserId, call_id: Option<String>, detail: String) {
+        self.say(refusal(from.clone(), call_id.clone(), ErrorCode::BadSdp, detail, "offer"));
+        if self.matching(&from, &call_id).is_none() {
+            self.say_leave(from, call_id, Reason::Failed);
+        }
+    }
+
+    pub(super) fn answer(&mut self, from: UserId, call_id: Option<String>, sdp: String, origin: Origin, now: Instant) {
+        let digest = Digest::of(&sdp);
+        match self.matching(&from, &call_id) {
+            Some(call) if matches!(call.state, State::Dialing { .. }) => {
+                call.state = State::Connecting { until: now + CONNECT_TIMEOUT };
+                (call.origin, call.answer) = (origin, Some(digest));
+                call.said.arrived();
+                let key = call.key;
+                return self.outputs.push_back(Output::AcceptAnswer { key, sdp });
+            }
+            Some(call) if call.answer == Some(digest) => return,
+            Some(_) | None => {}
+        }
+        if self.is_over(&from, &call_id, None, now) {
+            return;
+        }
+        let detail = "there is no offer that this would answer".to_owned();
+        self.say(refusal(from, call_id, ErrorCode::UnexpectedAnswer, detail, "answer"));
+    }
+
+    pub(super) fn candidate(
+        &mut self,
+        from: UserId,
+        call_id: Option<String>,
+        candidate: Option<Candidate>,
+        now: Instant,
+    ) {
+        if let Some(call) = self.matching(&from, &call_id) {
+            if !call.takes(&candidate) {
+                return;
+            }
+            let key = call.key;
+            match &mut call.state {
+                State::Ringing { candidates, .. } => candidates.push(candidate),
+                State::Dialing { .. } | State::Connecting { .. } | State::Connected | State::Recovering { .. } => {
+                    self.outputs.push_back(Output::AddCandidate { key, candidate });
+                }
+            }
+            return;
+        }
+        if self.early.get(&from).is_some_and(|e| !agree(&e.call_id, &call_id)) {
+            self.early.remove(&from);
+        }
+        if self.early.len() >= MAX_EARLY_USERS && !self.early.contains_key(&from) {
+            return;
+        }
+        let until = now + EARLY_CANDIDATES_TIMEOUT;
+        let early = self.early.entry(from).or_insert(Early { call_id, candidates: Vec::new(), until });
+        if early.candidates.len() < MAX_CANDIDATES {
+            early.candidates.push(candidate);
+        }
+    }
+
+    pub(super) fn ringing(&mut self, from: &UserId, call_id: &Option<String>, now: Instant) {
+        match self.matching(from, call_id) {
+            Some(call) if matches!(call.state, State::Dialing { .. }) => {
+                if call.said.ring() {
+                    self.report(from, Event::RingBack);
+                }
+            }
+            Some(_) => {}
+            None => drop(self.is_over(from, call_id, None, now)),
+        }
+    }
+
+    pub(super) fn leave(
+        &mut self,
+        from: UserId,
+        call_id: Option<String>,
+        reason: Option<Reason>,
+        to_us: bool,
+        now: Instant,
+    ) {
+        let settled = |c: &Call| matches!(c.state, State::Connected | State::Recovering { .. });
+        match self.matching(&from, &call_id) {
+            Some(call) if to_us || !settled(call) => {
+                self.end(&from, None, reason.unwrap_or(Reason::Hangup), left(reason), now);
+            }
+            Some(_) => {}
+            // It has overtaken its offer, or there never was one.
+            None if to_us && call_id.is_some() => {
+                if self.ended.find(&from, call_id.as_deref(), None, now).is_none() {
+                    let entry = Entry { user: from, call_id, offer: None, told: None, said: None, at: now };
+                    self.ended.remember(entry);
+                }
+            }
+            None => {}
+        }
+    }
+
+    /// The other side did not accept something of ours.
+    pub(super) fn rejected(
+        &mut self,
+        from: &UserId,
+        call_id: &Option<String>,
+        code: ErrorCode,
+        detail: &str,
+        now: Instant,
+    ) {
+        let Some(call) = self.matching(from, call_id) else { return };
+        let ends = match (&call.state, code) {
+            // One path less, or a word too much.
+            (_, ErrorCode::BadCandidate | ErrorCode::UnexpectedAnswer) => false,
+            (State::Dialing { .. }, _) | (State::Connecting { .. }, ErrorCode::BadSdp) => true,
+            (State::Ringing { .. } | State::Connecting { .. } | State::Connected | State::Recovering { .. }, _) => {
+                false
+            }
+        };
+        if ends {
+            let detail = format!("{from} cannot take it: {detail}");
+            self.end(from, Some(Reason::Failed), code, &detail, now);
+        }
+    }
+
+    /// The server knows nobody of that name now. Who was there a moment ago may be on their way back.
+    pub(super) fn unknown_target(&mut self, user: &UserId, call_id: &Option<String>, now: Instant) {
+        if let Some(call) = self.matching(user, call_id)
+            && let State::Dialing { .. } = call.state
+            && !call.said.is_known()
+        {
+            self.end(user, None, ErrorCode::UnknownTarget, "nobody of that name is online", now);
+        }
+    }
+
+    /// Whether the call is over of which the other side still speaks; if we ended it, they are told once more.
+    fn is_over(&mut self, from: &UserId, call_id: &Option<String>, offer: Option<Digest>, now: Instant) -> bool {
+        let Some(ended) = self.ended.find(from, call_id.as_deref(), offer, now) else { return false };
+        if let Some(reason) = ended.told {
+            self.say_leave(from.clone(), call_id.clone(), reason);
+        }
+        true
+    }
+
+    fn matching(&mut self, user: &UserId, call_id: &Option<String>) -> Option<&mut Call> {
+        self.calls.get_mut(user).filter(|c| agree(&c.call_id, call_id))
+    }
+}
+
+/// Basic clients send no call ID: then the pair of users alone names the call.
+fn agree(ours: &Option<String>, theirs: &Option<String>) -> bool {
+    ours.is_none() || theirs.is_none() || ours == theirs
+}
+
+fn left(reason: Option<Reason>) -> &'static str {
+    match reason {
+        Some(Reason::Declined) => "declined",
+        Some(Reason::Busy) => "busy",
+        Some(Reason::NoAnswer) => "no answer",
+        Some(Reason::Failed) => "the other side could not connect",
+        Some(Reason::Replaced) => "replaced by a newer call",
+        Some(Reason::Shutdown) => "the other side is shutting down",
+        Some(Reason::Hangup | Reason::Other) | None => "the other side hung up",
+    }
+}
