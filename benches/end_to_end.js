@@ -51,6 +51,7 @@ async function measure([width, height]) {
     const resting = total(processorTime(device.pid)) - total(before);
     console.log(`idle: ${idle.toFixed(1)} MB, ${((resting / 2000) * 100).toFixed(2)} % of a core\n`);
     await delays(url);
+    await fresh(url);
     console.log('| viewers | memory MB | % of a core | by thread |\n|---|---|---|---|');
     for (const viewers of VIEWERS) await load(url, device.pid, viewers);
     console.log('');
@@ -89,6 +90,31 @@ async function delays(url) {
   console.log(`| pressed -> first picture | ${format(median(figures.first))} | ${format(quantile(figures.first, 0.95))} |`);
   console.log(`| drawn -> last packet received | ${format(median(figures.received))} | ${format(median(figures.receivedLate))} |`);
   console.log(`| drawn -> seen | ${format(median(figures.seen))} | ${format(median(figures.seenLate))} |\n`);
+}
+
+/**
+ * What a person waits who opens the page and presses once: a new page each time, whose script has never called.
+ * @param {string} url
+ */
+async function fresh(url) {
+  /** @type {Record<string, number[]>} */
+  const steps = { answer: [], path: [], connected: [], first: [], microphone: [] };
+  for (let n = 0; n < CONNECTIONS; n++) {
+    const page = await openPage(browser, url, `bench-${n}`, { init: watch, argument: 1 });
+    await dial(page, 'bench-device');
+    await page.waitForFunction(() => /** @type {any} */ (window).watched.first !== undefined, undefined, { timeout: 20_000 });
+    const watched = await page.evaluate(() => /** @type {any} */ (window).watched);
+    for (const step of Object.keys(steps)) steps[step].push(watched[step] - watched.offer);
+    await page.context().close();
+    await sleep(300);
+  }
+  console.log('| fresh page, from setLocalDescription of the offer | p50 | p95 |\n|---|---|---|');
+  const names = { answer: 'the answer is here', path: 'ICE', connected: 'DTLS', first: '**first picture**', microphone: 'microphone open' };
+  for (const [step, name] of Object.entries(names)) {
+    const known = steps[step].filter(Number.isFinite);
+    console.log(`| ${name} | ${format(median(known))} | ${format(quantile(known, 0.95))} |`);
+  }
+  console.log('');
 }
 
 /**
@@ -138,6 +164,27 @@ function watch(most) {
     }
   }
   const now = () => performance.now() + offset;
+  /** @param {string} step */
+  const note = (step) => (state.watched[step] ??= now());
+  const { setLocalDescription, setRemoteDescription } = RTCPeerConnection.prototype;
+  RTCPeerConnection.prototype.setLocalDescription = /** @this {RTCPeerConnection} */ function (description) {
+    if (description?.type === 'offer') {
+      note('offer');
+      this.addEventListener('iceconnectionstatechange', () => this.iceConnectionState === 'connected' && note('path'));
+      this.addEventListener('connectionstatechange', () => this.connectionState === 'connected' && note('connected'));
+    }
+    return setLocalDescription.call(this, description);
+  };
+  RTCPeerConnection.prototype.setRemoteDescription = /** @this {RTCPeerConnection} */ function (description) {
+    note('answer');
+    return setRemoteDescription.call(this, description);
+  };
+  const media = MediaDevices.prototype.getUserMedia;
+  MediaDevices.prototype.getUserMedia = /** @this {MediaDevices} */ async function (constraints) {
+    const stream = await media.call(this, constraints);
+    note('microphone');
+    return stream;
+  };
   const canvas = document.createElement('canvas');
   const context = /** @type {CanvasRenderingContext2D} */ (canvas.getContext('2d', { willReadFrequently: true }));
   const known = new WeakSet();

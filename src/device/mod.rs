@@ -30,7 +30,7 @@ use self::switchboard::{Settings, Switchboard};
 use crate::base::text;
 use crate::config::{Answer, CameraSource, Config, IcePolicy, MicrophoneSource, SpeakerSink};
 use crate::logic::call::AnswerPolicy;
-use crate::net::peer::{Equipment, PeerSettings};
+use crate::net::peer::{Equipment, Liveness, PeerSettings};
 use crate::net::signaling::{Signaling, SignalingError, SignalingEvent, SignalingSettings};
 use crate::net::trust::{Trust, TrustError, client_config};
 use crate::protocol::{Kind, Message, accepts};
@@ -185,6 +185,7 @@ impl From<&Config> for Terms {
                     microphone: config.microphone != MicrophoneSource::None,
                     speaker: config.speaker != SpeakerSink::None,
                 },
+                liveness: Liveness::default(),
             },
         }
     }

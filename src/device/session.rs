@@ -1,9 +1,12 @@
 //! One call's connection: a task that owns the peer, carries the studio's pictures and voice to it and its voice to the
 //! speaker, and reports to the call machine. Whatever goes wrong in it, a panic included, ends this call alone.
+//!
+//! Camera and microphone open when the other side has answered a connectivity check: a description alone, which anybody can
+//! send, switches nothing on.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
 use serde::Serialize;
@@ -13,9 +16,11 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use super::studio::{Guest, Studio, Viewing, Watcher};
+use crate::base::task::sleep_until;
 use crate::logic::call::{CallKey, Input};
 use crate::logic::picture::fanout::Next;
 use crate::logic::picture::level::Level;
+use crate::logic::picture::pace::KeyBudget;
 use crate::logic::unit::{AccessUnit, VoicePacket};
 use crate::media::voice::{CallerStats, CallerVoice};
 use crate::net::peer::{CloseReason, Peer, PeerError, PeerEvent, PeerSettings, PeerStats};
@@ -102,7 +107,7 @@ impl Session {
     }
 }
 
-/// Why a session ended by itself: words, and the code of the other side's mistake if it was one. `None`: told to.
+/// Why a session ended by itself: words, and the code of the other side's mistake if it was one. `None`: the machine knows.
 type End = Option<(String, Option<ErrorCode>)>;
 
 async fn run(
@@ -113,26 +118,17 @@ async fn run(
     mut orders: mpsc::Receiver<Instruction>,
     reports: mpsc::Sender<Input>,
 ) -> End {
-    let (place, peer) = match &role {
-        // The camera warms up while the answer is made.
-        Role::Answerer { offer } => {
-            let viewing = if offer.contains("\nm=video") { Viewing::Undecided } else { Viewing::Nothing };
-            let (place, peer) = tokio::join!(Place::take(&studio, viewing), Peer::answer(&settings, offer));
-            (Some(place), peer)
-        }
-        // Nothing is captured before somebody picks up.
-        Role::Offerer => (None, Peer::offer(&settings).await),
+    let peer = match &role {
+        Role::Answerer { offer } => Peer::answer(&settings, offer).await,
+        Role::Offerer => Peer::offer(&settings).await,
     };
     let (peer, sdp, mut events) = match peer {
         Ok(parts) => parts,
         Err(error) => return Some((error.to_string(), blame(&error))),
     };
-    let mut line = Line { key, peer, studio, place, reports, flow: None };
+    let mut line = Line { key, peer, studio, place: None, reports, flow: None, keys: KeyBudget::default() };
     let first = match role {
-        Role::Answerer { .. } => {
-            line.set_viewing();
-            Input::Answered { key, sdp }
-        }
+        Role::Answerer { .. } => Input::Answered { key, sdp },
         Role::Offerer => Input::Offered { key, sdp },
     };
     line.report(first).await;
@@ -149,6 +145,7 @@ async fn run(
                 Some(event) => if let Err(end) = line.hear(event).await { break end },
                 None => break Ending::Failed("the connection is gone".into(), None),
             },
+            () = sleep_until(line.keys.poll_timeout()) => line.serve_key_frame(),
             piece = next(&mut line.flow) => line.send(piece).await,
         }
     };
@@ -156,7 +153,11 @@ async fn run(
 }
 
 enum Ending {
-    Told { goodbye: bool },
+    Told {
+        goodbye: bool,
+    },
+    /// The other side closed the connection.
+    Left,
     Failed(String, Option<ErrorCode>),
 }
 
@@ -173,7 +174,7 @@ struct Place {
 }
 
 impl Place {
-    async fn take(studio: &Arc<Studio>, viewing: Viewing) -> Place {
+    fn take(studio: &Arc<Studio>, viewing: Viewing) -> Place {
         let guest = studio.enter(viewing);
         let speaker = guest.speak();
         Place { guest, speaker }
@@ -184,10 +185,12 @@ struct Line {
     key: CallKey,
     peer: Peer,
     studio: Arc<Studio>,
-    /// From the answer on.
+    /// From the first answered check on.
     place: Option<Place>,
     reports: mpsc::Sender<Input>,
     flow: Option<Flow>,
+    /// What this call may ask of the encoder that all share.
+    keys: KeyBudget,
 }
 
 impl Line {
@@ -202,9 +205,6 @@ impl Line {
             Instruction::AcceptAnswer(sdp) => {
                 let accepted = self.peer.accept_answer(&sdp).await;
                 accepted.map_err(|e| Ending::Failed(e.to_string(), Some(ErrorCode::BadSdp)))?;
-                if self.place.is_none() {
-                    self.place = Some(Place::take(&self.studio, Viewing::Undecided).await);
-                }
                 self.set_viewing();
             }
             Instruction::Renegotiate(sdp) => match self.peer.renegotiate(&sdp).await {
@@ -241,11 +241,16 @@ impl Line {
         let key = self.key;
         match event {
             PeerEvent::Candidate(candidate) => self.report(Input::Found { key, candidate }).await,
+            // The camera warms up while DTLS is under way.
+            PeerEvent::Reached => {
+                self.place = Some(Place::take(&self.studio, self.viewing()));
+                self.report(Input::Reached { key }).await;
+            }
             PeerEvent::Connected => {
                 match (&self.place, &self.flow) {
                     (Some(Place { guest, .. }), None) => {
-                        let pictures = self.peer.video_level().map(|_| guest.watch());
-                        self.flow = Some(Flow { voice: guest.listen(), pictures });
+                        self.flow = Some(Flow { voice: guest.listen(), pictures: None });
+                        self.show();
                     }
                     // Back after a gap, of which the other side's decoder knows nothing.
                     (Some(_), Some(_)) => self.request_key_frame(),
@@ -261,37 +266,49 @@ impl Line {
                 }
             }
             PeerEvent::Goodbye => self.report(Input::Goodbye { key }).await,
-            PeerEvent::Closed(reason) => {
-                let detail = match reason {
-                    CloseReason::Local => "closed here".to_owned(),
-                    CloseReason::Remote => "the other side closed the connection".to_owned(),
-                    CloseReason::Failed(detail) => detail,
-                };
-                return Err(Ending::Failed(detail, None));
-            }
+            PeerEvent::Closed(CloseReason::Remote) => return Err(Ending::Left),
+            PeerEvent::Closed(CloseReason::Local) => return Err(Ending::Failed("closed here".to_owned(), None)),
+            PeerEvent::Closed(CloseReason::Failed(detail)) => return Err(Ending::Failed(detail, None)),
         }
         Ok(())
     }
 
     /// Tells the studio what was negotiated, and starts or stops the pictures if that changed during the call.
     fn set_viewing(&mut self) {
-        let Some(Place { guest, .. }) = &self.place else { return };
-        let level = self.peer.video_level();
-        guest.set_viewing(match &level {
-            // A profile-level-id that is not in the table: the level that RFC 6184 presumes without one.
-            Some(id) => Viewing::Level(Level::from_profile_level_id(id).unwrap_or(Level::L1)),
-            None => Viewing::Nothing,
-        });
-        if let Some(flow) = &mut self.flow {
-            match (&flow.pictures, level) {
-                (None, Some(_)) => flow.pictures = Some(guest.watch()),
-                (Some(_), None) => flow.pictures = None,
-                (None, None) | (Some(_), Some(_)) => {}
-            }
+        let viewing = self.viewing();
+        if let Some(Place { guest, .. }) = &self.place {
+            guest.set_viewing(viewing);
+            self.show();
         }
     }
 
-    async fn send(&self, piece: Piece) {
+    /// What was negotiated.
+    fn viewing(&self) -> Viewing {
+        match self.peer.video_level() {
+            // A profile-level-id that is not in the table: the level that RFC 6184 presumes without one.
+            Some(id) => Viewing::Level(Level::from_profile_level_id(&id).unwrap_or(Level::L1)),
+            None => Viewing::Nothing,
+        }
+    }
+
+    /// Starts or stops the pictures of a call that is connected, as was negotiated.
+    fn show(&mut self) {
+        let (Some(Place { guest, .. }), Some(flow)) = (&self.place, &mut self.flow) else { return };
+        match (&flow.pictures, self.peer.video_level()) {
+            (None, Some(_)) => {
+                let pictures = guest.watch();
+                let wants_key = pictures.wants_key();
+                flow.pictures = Some(pictures);
+                if wants_key {
+                    self.request_key_frame();
+                }
+            }
+            (Some(_), None) => flow.pictures = None,
+            (None, None) | (Some(_), Some(_)) => {}
+        }
+    }
+
+    async fn send(&mut self, piece: Piece) {
         match piece {
             // A connection that breaks says so by its events.
             Piece::Voice(packet) => drop(self.peer.send_voice(&packet).await),
@@ -305,13 +322,29 @@ impl Line {
         }
     }
 
-    fn request_key_frame(&self) {
+    fn request_key_frame(&mut self) {
+        if self.keys.ask(Instant::now()) {
+            self.pass_on_key_frame();
+        }
+    }
+
+    /// The time of a request that had to wait has come.
+    fn serve_key_frame(&mut self) {
+        if self.keys.handle_timeout(Instant::now()) {
+            self.pass_on_key_frame();
+        }
+    }
+
+    fn pass_on_key_frame(&self) {
         if let Some(Place { guest, .. }) = &self.place {
             guest.request_key_frame();
         }
     }
 
     async fn end(self, ending: Ending) -> End {
+        if let Ending::Left = ending {
+            self.report(Input::Goodbye { key: self.key }).await;
+        }
         let Line { peer, place, .. } = self;
         drop(place);
         let goodbye = matches!(ending, Ending::Told { goodbye: true });
@@ -325,7 +358,7 @@ impl Line {
             log::warn!("a connection did not close in time");
         }
         match ending {
-            Ending::Told { .. } => None,
+            Ending::Told { .. } | Ending::Left => None,
             Ending::Failed(detail, blame) => Some((detail, blame)),
         }
     }

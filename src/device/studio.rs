@@ -276,14 +276,11 @@ impl Guest {
         }
     }
 
-    /// The pictures from now on, starting with a key picture: a fresh one if there is one, else one made for us.
+    /// The pictures from now on, starting with a key picture: a fresh one if there is one, else one has to be asked for.
     pub fn watch(&self) -> Watcher {
         let pictures = self.studio.pictures.clone();
         let count = pictures.count.subscribe();
         let cursor = lock(&pictures.fanout).subscribe();
-        if cursor.wants_key() {
-            self.request_key_frame();
-        }
         Watcher { pictures, count, cursor }
     }
 

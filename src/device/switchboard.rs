@@ -46,7 +46,6 @@ pub struct Settings {
 
 pub struct Switchboard {
     settings: Settings,
-    max_calls: usize,
     peer: PeerSettings,
     calls: Calls,
     sessions: HashMap<CallKey, Session>,
@@ -82,7 +81,6 @@ impl Switchboard {
             calls: Calls::new(settings.me.clone(), policy, max_calls),
             status: watch::Sender::new(registration.describe(&settings.url, 0)),
             settings,
-            max_calls,
             peer,
             sessions: HashMap::new(),
             closing: JoinSet::new(),
@@ -153,7 +151,7 @@ impl Switchboard {
             Request::Apply(terms, done) => {
                 let Terms { policy, max_calls, peer } = *terms;
                 self.calls.set_rules(policy, max_calls);
-                (self.max_calls, self.peer) = (max_calls, peer);
+                self.peer = peer;
                 _ = done.send(());
             }
         }
@@ -315,7 +313,7 @@ impl Switchboard {
                     // Who calls somebody that rings here picks up.
                     Some(call) if call.state == "ringing" => {}
                     Some(_) => return refuse(reply, &format!("there is a call with {user} already")),
-                    None if list.len() >= self.max_calls => {
+                    None if self.calls.is_full() => {
                         return refuse(reply, "as many calls as [calls] max_calls allows are under way");
                     }
                     None => {}

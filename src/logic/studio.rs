@@ -34,8 +34,6 @@ impl Part {
 /// What a guest takes of the pictures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Viewing {
-    /// Not negotiated yet; the camera warms up.
-    Undecided,
     Level(Level),
     Nothing,
 }
@@ -168,7 +166,7 @@ impl Floor {
     fn level(&self) -> Option<Level> {
         let level = |views: &Viewing| match views {
             Viewing::Level(level) => Some(*level),
-            Viewing::Undecided | Viewing::Nothing => None,
+            Viewing::Nothing => None,
         };
         self.guests.values().filter_map(level).min()
     }
@@ -203,8 +201,8 @@ mod tests {
     #[test]
     fn on_with_the_first_and_off_with_the_last() {
         let mut floor = floor();
-        let one = floor.enter(Viewing::Undecided);
-        assert_eq!(drain(&mut floor), [Open(Camera), Open(Microphone), Open(Speaker), Limit(None)]);
+        let one = floor.enter(Viewing::Level(Level::L4));
+        assert_eq!(drain(&mut floor), [Open(Camera), Open(Microphone), Open(Speaker), Limit(Some(Level::L4))]);
         let two = floor.enter(Viewing::Nothing);
         assert_eq!(drain(&mut floor), []);
         floor.leave(one);
@@ -219,7 +217,7 @@ mod tests {
     #[test]
     fn whoever_comes_while_a_device_closes_is_let_in_and_it_is_opened_again() {
         let mut floor = floor();
-        let one = floor.enter(Viewing::Undecided);
+        let one = floor.enter(Viewing::Level(Level::L4));
         drain(&mut floor);
         floor.leave(one);
         drain(&mut floor);
@@ -238,7 +236,7 @@ mod tests {
     #[test]
     fn the_lowest_level_counts_and_is_told_once() {
         let mut floor = floor();
-        let one = floor.enter(Viewing::Undecided);
+        let one = floor.enter(Viewing::Level(Level::L4));
         drain(&mut floor);
         floor.view(one, Viewing::Level(Level::L4));
         let two = floor.enter(Viewing::Level(Level::L3_1));
@@ -273,7 +271,7 @@ mod tests {
         let camera = |floor: &Floor| floor.progress().next().unwrap();
         let mut turns = Vec::new();
         for _ in 0..2 {
-            let guest = floor.enter(Viewing::Undecided);
+            let guest = floor.enter(Viewing::Level(Level::L4));
             drain(&mut floor);
             assert_eq!(camera(&floor), ("closing of the camera", Progress::Resting));
             floor.leave(guest);

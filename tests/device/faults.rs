@@ -166,3 +166,32 @@ async fn ice_servers_are_taken_anew_with_each_registration() {
     assert!(length >= 20 && request[..2] == [0, 1], "a binding request (RFC 8489)");
     door.close().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn mere_offers_open_no_device_and_keep_nobody_out() {
+    let relay = Relay::start().await;
+    let at_door = Door::open(&relay.url(), "calls = { max_calls = 2 }").await;
+    let mut strangers = Vec::new();
+    for name in ["s1", "s2", "s3"] {
+        let mut stranger = Caller::join(&relay.url(), name).await;
+        // Its connection never hears of the answer, so that it answers no check either.
+        let (peer, sdp, events) = Peer::offer(&ice()).await.unwrap();
+        let offer = stranger.offer(sdp);
+        stranger.say(&offer).await;
+        stranger.hear("an answer", |m| matches!(m, Message::Answer { .. }).then_some(())).await;
+        strangers.push((stranger, peer, events));
+    }
+    let status = at_door.status().await;
+    let media = &status["media"];
+    assert!(media["video"].is_null() && media["microphone"].is_null() && media["speaker"].is_null(), "{status:#}");
+    assert_eq!(strangers[0].0.hear_leave().await, Some(Reason::Busy), "the oldest made way");
+
+    let mut anna = Caller::join(&relay.url(), "anna").await;
+    let mut line = anna.call().await;
+    line.hears(5).await;
+    let status = at_door.until("media", |s| !s["media"]["video"].is_null()).await;
+    assert_eq!(status["calls"].as_array().unwrap().len(), 2, "{status:#}");
+    let mut ben = Caller::join(&relay.url(), "ben").await;
+    ben.call().await.hears(5).await;
+    at_door.close().await;
+}

@@ -8,6 +8,7 @@ use tokio::time::timeout;
 
 use super::*;
 use crate::base::latch::{Gate, Latch};
+use crate::logic::picture::level::Level;
 use crate::logic::unit::ReceivedVoice;
 use crate::media::audio::{AudioError, BLOCK, Microphone, Speaker, synthetic};
 use crate::media::camera::{self, Camera, CameraError, Wanted};
@@ -127,7 +128,7 @@ async fn the_next_call_is_let_in_while_the_last_ones_devices_are_closing() {
     let latch = Latch::new();
     let (hardware, ear) = hardware(latch.gate());
     let studio = latch.before(Studio::new(hardware));
-    let first = studio.enter(Viewing::Undecided);
+    let first = studio.enter(Viewing::Level(Level::L4));
     let (mut watcher, mut voice) = (first.watch(), first.listen());
     assert!(picture(&mut watcher).await.key);
     soon("a packet", voice.recv()).await.unwrap();
@@ -136,11 +137,11 @@ async fn the_next_call_is_let_in_while_the_last_ones_devices_are_closing() {
         Instant::now()
     };
 
-    let second = studio.enter(Viewing::Level(crate::logic::picture::level::Level::L3));
+    let second = studio.enter(Viewing::Level(Level::L3));
     let (mut watcher, mut voice) = (second.watch(), second.listen());
     let caller = second.speak().expect("a place in the mix");
     second.request_key_frame();
-    second.set_viewing(Viewing::Undecided);
+    second.set_viewing(Viewing::Level(Level::L4));
     let stats = studio.stats();
     assert!(stats.video.is_none() && stats.microphone.is_none() && stats.speaker.is_none(), "all are closing");
     let closing: Vec<_> = studio.progress();
@@ -174,12 +175,12 @@ async fn who_leaves_before_the_devices_are_closed_opens_nothing() {
     let (hardware, _ear) = hardware(latch.gate());
     let studio = latch.before(Studio::new(hardware));
     let mut watcher = {
-        let first = studio.enter(Viewing::Undecided);
+        let first = studio.enter(Viewing::Level(Level::L4));
         let mut watcher = first.watch();
         picture(&mut watcher).await;
         watcher
     };
-    drop(studio.enter(Viewing::Undecided));
+    drop(studio.enter(Viewing::Level(Level::L4)));
     assert_eq!(studio.progress().len(), 3);
     studio.open();
     soon("everything closed", studio.closed()).await;
@@ -190,7 +191,7 @@ async fn who_leaves_before_the_devices_are_closed_opens_nothing() {
 #[tokio::test]
 async fn changed_devices_count_from_the_next_time_they_are_switched_on() {
     let studio = Studio::new(Hardware::default());
-    let guest = studio.enter(Viewing::Undecided);
+    let guest = studio.enter(Viewing::Level(Level::L4));
     assert!(guest.speak().is_none());
     drop(guest);
     soon("everything closed", studio.closed()).await;
@@ -198,7 +199,7 @@ async fn changed_devices_count_from_the_next_time_they_are_switched_on() {
     let (new, _ear) = hardware(latch.gate());
     let studio = latch.before(studio);
     studio.change_hardware(|| |hardware: &mut Hardware| *hardware = new).await;
-    let guest = studio.enter(Viewing::Undecided);
+    let guest = studio.enter(Viewing::Level(Level::L4));
     assert!(guest.speak().is_some());
     assert!(picture(&mut guest.watch()).await.key);
     studio.change_hardware(|| |hardware: &mut Hardware| hardware.camera = None).await;
@@ -212,7 +213,7 @@ async fn a_reload_that_waits_for_a_driver_holds_up_nobody() {
     let (hardware, _ear) = hardware(closes.gate());
     closes.open();
     let studio = Studio::new(hardware);
-    let guest = studio.enter(Viewing::Undecided);
+    let guest = studio.enter(Viewing::Level(Level::L4));
     let mut reload = std::pin::pin!(studio.change_hardware(move || {
         gate.pass();
         |hardware: &mut Hardware| hardware.camera = None
@@ -223,12 +224,12 @@ async fn a_reload_that_waits_for_a_driver_holds_up_nobody() {
     guest.request_key_frame();
     drop(guest);
     soon("everything closed", studio.closed()).await;
-    let guest = studio.enter(Viewing::Undecided);
+    let guest = studio.enter(Viewing::Level(Level::L4));
     picture(&mut guest.watch()).await;
     drop(guest);
     soon("everything closed", studio.closed()).await;
     latch.open();
     soon("the reload", reload).await;
-    let _guest = studio.enter(Viewing::Undecided);
+    let _guest = studio.enter(Viewing::Level(Level::L4));
     assert!(studio.stats().video.is_none(), "now it counts");
 }

@@ -54,12 +54,13 @@ impl Calls {
                 }
             }
         }
-        if !glare && self.calls.len() >= self.max_calls {
+        let unasked = self.policy == AnswerPolicy::Auto && !glare;
+        if !glare && !self.make_room(unasked, now) {
             return self.say_leave(from, call_id, Reason::Busy);
         }
         let state = State::Connecting { until: now + CONNECT_TIMEOUT };
         let mut call = Call::new(key, call_id.clone(), Direction::Incoming, now, state);
-        (call.origin, call.offer) = (origin, Some(digest));
+        (call.origin, call.offer, call.unasked) = (origin, Some(digest), unasked);
         let early = self.early.remove(&from).filter(|e| agree(&e.call_id, &call_id));
         let mut candidates = early.map(|e| e.candidates).unwrap_or_default();
         candidates.retain(|candidate| call.takes(candidate));

@@ -6,7 +6,9 @@ use std::time::Instant;
 
 use super::ended::{Ended, Entry};
 use super::state::{Call, Early, State};
-use super::{AnswerPolicy, CallInfo, CallKey, Direction, EndCode, Event, Input, Output, RECOVERY_TIMEOUT};
+use super::{
+    AnswerPolicy, CallInfo, CallKey, Direction, EndCode, Event, Input, MAX_UNPROVED, Output, RECOVERY_TIMEOUT,
+};
 use crate::protocol::{
     CONNECT_TIMEOUT, Candidate, Description, ErrorCode, Kind, Message, RING_TIMEOUT, Reason, UserId,
 };
@@ -81,8 +83,14 @@ impl Calls {
             let (reason, detail) = match call.state {
                 State::Ringing { .. } => (Reason::NoAnswer, "nobody picked up"),
                 State::Dialing { .. } => (Reason::NoAnswer, "no answer"),
-                State::Connecting { .. } => (Reason::Failed, "the media connection did not come up"),
-                State::Recovering { .. } => (Reason::Failed, "the media connection did not come back"),
+                State::Connecting { .. } if call.reached => {
+                    (Reason::Failed, "the encrypted connection did not come up")
+                }
+                State::Connecting { .. } => (
+                    Reason::Failed,
+                    "no network path between the two sides was found in time; a TURN server may be needed",
+                ),
+                State::Recovering { .. } => (Reason::Failed, "the media connection was lost and did not come back"),
                 State::Connected => continue,
             };
             self.end(&user, Some(reason), reason, detail, now);
@@ -137,12 +145,18 @@ impl Calls {
                     self.say(Message::Candidate { user_id: None, target_id, candidate, call_id });
                 }
             }
+            Input::Reached { key } => {
+                if let Some((_, call)) = self.by_key(key) {
+                    call.reached = true;
+                }
+            }
             Input::Connected { key } => {
                 if let Some((user, call)) = self.by_key(key) {
                     // A connection that comes up has its answer; one that comes back may do so without.
                     if let State::Connecting { .. } = call.state {
                         call.said.arrived();
                     }
+                    call.reached = true;
                     call.state = State::Connected;
                     self.report(&user, Event::Connected);
                 }
@@ -188,7 +202,7 @@ impl Calls {
         if let Some(call) = self.calls.get(&user) {
             return self.pick_up(call.key, now);
         }
-        if self.calls.len() >= self.max_calls {
+        if !self.make_room(false, now) {
             return;
         }
         let key = self.fresh_key();
@@ -207,6 +221,28 @@ impl Calls {
             call.state = State::Connecting { until: now + CONNECT_TIMEOUT };
             self.connect(key, sdp, candidates);
         }
+    }
+
+    /// Whether another call would be one too many. Calls that prove nothing make way.
+    pub fn is_full(&self) -> bool {
+        self.calls.values().filter(|c| !c.is_unproved()).count() >= self.max_calls
+    }
+
+    /// Makes room for one more call by ending unproved ones, the oldest first. `false`: there is no room to be had.
+    pub(super) fn make_room(&mut self, unproved: bool, now: Instant) -> bool {
+        if self.is_full() {
+            return false;
+        }
+        let theirs = self.calls.iter().filter(|(_, c)| c.is_unproved());
+        let mut theirs: Vec<_> = theirs.map(|(user, c)| (c.key, user.clone())).collect();
+        theirs.sort_by_key(|(key, _)| *key);
+        let free = self.max_calls - (self.calls.len() - theirs.len()) - 1;
+        let stay = free.min(MAX_UNPROVED - usize::from(unproved));
+        let why = "it made way for a newer call, having shown nothing but an offer";
+        for (_, user) in theirs.iter().take(theirs.len().saturating_sub(stay)) {
+            self.end(user, Some(Reason::Busy), Reason::Busy, why, now);
+        }
+        true
     }
 
     /// Asks for the connection that answers.

@@ -24,6 +24,9 @@ use crate::protocol::{Candidate, ErrorCode, Kind, Message, Reason, UserId};
 
 /// How long a broken connection may take to come back before the call is given up.
 pub const RECOVERY_TIMEOUT: Duration = Duration::from_secs(30);
+/// Calls that were answered without asking anybody, and whose caller has not answered a connectivity check yet. Anybody can
+/// send an offer, so they fill free places only, few of them, and the oldest makes way for the next.
+pub const MAX_UNPROVED: usize = 3;
 /// How long candidates that came before their offer are kept.
 pub const EARLY_CANDIDATES_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -145,6 +148,10 @@ pub enum Input {
     Found {
         key: CallKey,
         candidate: Option<Candidate>,
+    },
+    /// The other side has answered a connectivity check.
+    Reached {
+        key: CallKey,
     },
     Connected {
         key: CallKey,

@@ -35,6 +35,10 @@ pub(super) struct Call {
     pub(super) call_id: Option<String>,
     pub(super) direction: Direction,
     pub(super) since: Instant,
+    /// Nobody was asked before it was answered.
+    pub(super) unasked: bool,
+    /// The other side has answered a connectivity check.
+    pub(super) reached: bool,
     pub(super) state: State,
     /// Of the other side's latest description.
     pub(super) origin: Origin,
@@ -58,6 +62,8 @@ impl Call {
             call_id,
             direction,
             since,
+            unasked: false,
+            reached: false,
             state,
             origin: Origin::default(),
             offer: None,
@@ -65,6 +71,11 @@ impl Call {
             candidates: Vec::new(),
             said: Said::default(),
         }
+    }
+
+    /// All that the caller has shown so far is an offer.
+    pub(super) fn is_unproved(&self) -> bool {
+        self.unasked && !self.reached
     }
 
     /// Basic clients send no call ID.

@@ -170,11 +170,69 @@ fn declines_what_rings_and_hangs_up_what_talks() {
 #[test]
 fn is_busy_beyond_its_limit_and_free_again_afterwards() {
     let mut door = Door::new(AnswerPolicy::Auto, 1);
-    door.tell(offer("anna", None, "1"));
+    let key = key_of(&door.tell(offer("anna", None, "1")));
+    door.tell(Input::Reached { key });
     assert_eq!(left_with(&door.tell(offer("ben", None, "2"))), Some(Reason::Busy));
-    assert_eq!(door.states().len(), 1);
+    assert_eq!(door.states(), [("anna".into(), "connecting")]);
     door.tell(leave("anna", None, true));
     key_of(&door.tell(offer("ben", None, "2")));
+}
+
+#[test]
+fn mere_offers_hold_few_places_and_make_way() {
+    let mut door = Door::new(AnswerPolicy::Auto, 8);
+    let keys: Vec<_> = ["a", "b", "c"].map(|name| key_of(&door.tell(offer(name, None, "1")))).into();
+    let outputs = door.tell(offer("d", None, "1"));
+    assert_eq!((closed(&outputs), left_with(&outputs)), (Some((keys[0], true)), Some(Reason::Busy)), "the oldest goes");
+    assert_eq!(door.states().len(), MAX_UNPROVED);
+    // Who has answered a check stays.
+    door.tell(Input::Reached { key: keys[1] });
+    assert_eq!(closed(&door.tell(offer("e", None, "1"))), None);
+    assert_eq!(closed(&door.tell(offer("f", None, "1"))), Some((keys[2], true)));
+    let names: Vec<_> = door.states().into_iter().map(|(name, _)| name).collect();
+    assert_eq!(names, ["b", "d", "e", "f"]);
+
+    // They fill free places only, and nobody is kept out by them.
+    let mut door = Door::new(AnswerPolicy::Auto, 2);
+    let first = key_of(&door.tell(offer("a", None, "1")));
+    door.tell(Input::Reached { key: first });
+    let second = key_of(&door.tell(offer("b", None, "1")));
+    assert!(!door.calls.is_full());
+    assert_eq!(closed(&door.tell(offer("c", None, "1"))), Some((second, true)));
+    let outputs = door.tell(Input::Dial { user: id("d"), call_id: "c1".into() });
+    assert!(matches!(closed(&outputs), Some((_, true))), "{outputs:?}");
+    assert!(door.calls.is_full());
+    assert_eq!(left_with(&door.tell(offer("e", None, "1"))), Some(Reason::Busy));
+}
+
+#[test]
+fn a_call_that_somebody_picked_up_is_no_mere_offer() {
+    let mut door = Door::new(AnswerPolicy::Ring, 8);
+    for name in ["a", "b", "c", "d"] {
+        door.tell(offer(name, None, "1"));
+        key_of(&door.tell(Input::PickUp));
+    }
+    assert_eq!(door.states().len(), 4);
+}
+
+#[test]
+fn says_what_is_known_of_a_connection_that_did_not_come_up_or_back() {
+    let why = |outputs: &[Output]| match outputs.last() {
+        Some(Output::Report { event: Event::Ended { why, .. }, .. }) => why.clone(),
+        other => panic!("{other:?}"),
+    };
+    let mut door = Door::new(AnswerPolicy::Auto, 4);
+    door.tell(offer("anna", None, "1"));
+    assert!(why(&door.wait(CONNECT_TIMEOUT)).contains("TURN"));
+    let key = key_of(&door.tell(offer("anna", None, "2")));
+    door.tell(Input::Reached { key });
+    assert!(!why(&door.wait(CONNECT_TIMEOUT)).contains("TURN"), "there was a path");
+    let key = key_of(&door.tell(offer("anna", None, "3")));
+    door.tell(Input::Connected { key });
+    door.tell(Input::Disconnected { key });
+    assert!(door.wait(RECOVERY_TIMEOUT - Duration::from_millis(1)).is_empty(), "all of the time that was promised");
+    let why = why(&door.wait(Duration::from_millis(1)));
+    assert!(why.contains("did not come back") && !why.contains("TURN"), "{why}");
 }
 
 #[test]
@@ -346,7 +404,7 @@ fn a_connection_that_fails_ends_its_call_alone() {
 fn any_input() -> impl Strategy<Value = Input> {
     let user = prop::sample::select(vec!["anna", "ben", "carl", "alpha"]);
     let call_id = prop::option::of(prop::sample::select(vec!["c1", "c2"]));
-    (0..22u8, user, call_id, 0..3u8, 1..12u64, any::<bool>()).prop_map(|(which, user, call_id, session, key, flag)| {
+    (0..23u8, user, call_id, 0..3u8, 1..12u64, any::<bool>()).prop_map(|(which, user, call_id, session, key, flag)| {
         let (from, call_id, key) = (id(user), call_id.map(str::to_owned), CallKey(key));
         let (sdp, origin) = (session.to_string(), origin(&session.to_string(), 1));
         let kind = if flag { Kind::Device } else { Kind::Person };
@@ -370,6 +428,7 @@ fn any_input() -> impl Strategy<Value = Input> {
             18 => Input::SignalingUp,
             19 => Input::Online { user: from },
             20 => Input::Rejected { from, call_id, code: ErrorCode::BadSdp, detail: sdp },
+            21 => Input::Reached { key },
             _ => Input::Closed { key, detail: sdp, blame: None },
         }
     })

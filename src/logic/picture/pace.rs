@@ -8,6 +8,11 @@ pub const KEY_SPACING: Duration = Duration::from_millis(300);
 /// Before the next attempt where the encoder left a key picture out to keep to its bit rate.
 pub const KEY_RETRY: Duration = Duration::from_millis(50);
 
+/// Key pictures that one viewer may cause in a row, and the time after which it may cause one more. A lossy network asks
+/// for one now and then; whoever asks without end would blur the picture of all, whose bits they take.
+pub const KEY_BUDGET: u32 = 4;
+pub const KEY_REGAIN: Duration = Duration::from_secs(2);
+
 /// Requests for key pictures, coalesced.
 #[derive(Clone, Debug, Default)]
 pub struct KeyFrames {
@@ -51,6 +56,58 @@ impl KeyFrames {
 
     fn earliest(&self, now: Instant) -> Instant {
         self.not_before.map_or(now, |earliest| now.max(earliest))
+    }
+}
+
+/// One viewer's share of the key pictures, which are made for all viewers together. A request beyond it is not lost but
+/// waits: a decoder that has lost its place sees nothing until it is served.
+#[derive(Clone, Debug)]
+pub struct KeyBudget {
+    left: u32,
+    /// From when on the next one is regained; `None` while nothing is spent.
+    spent: Option<Instant>,
+    served: Option<Instant>,
+    waiting: bool,
+}
+
+impl Default for KeyBudget {
+    fn default() -> KeyBudget {
+        KeyBudget { left: KEY_BUDGET, spent: None, served: None, waiting: false }
+    }
+}
+
+impl KeyBudget {
+    /// The viewer needs a key picture. `true`: request it now; otherwise it waits for [`KeyBudget::poll_timeout`].
+    pub fn ask(&mut self, now: Instant) -> bool {
+        self.waiting = true;
+        self.handle_timeout(now)
+    }
+
+    /// When a request that waits may be made.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        if self.waiting { self.not_before() } else { None }
+    }
+
+    /// `true`: request the key picture that waits.
+    pub fn handle_timeout(&mut self, now: Instant) -> bool {
+        if !self.waiting || self.not_before().is_some_and(|earliest| now < earliest) {
+            return false;
+        }
+        while let Some(spent) = self.spent.filter(|spent| *spent + KEY_REGAIN <= now) {
+            self.left += 1;
+            self.spent = (self.left < KEY_BUDGET).then_some(spent + KEY_REGAIN);
+        }
+        self.left = self.left.saturating_sub(1);
+        self.spent.get_or_insert(now);
+        (self.served, self.waiting) = (Some(now), false);
+        true
+    }
+
+    /// Requests that come together are one.
+    fn not_before(&self) -> Option<Instant> {
+        let together = self.served.map(|served| served + KEY_SPACING);
+        let regained = self.spent.filter(|_| self.left == 0).map(|spent| spent + KEY_REGAIN);
+        together.max(regained)
     }
 }
 
@@ -128,6 +185,39 @@ mod tests {
         }
         assert_eq!(sent.len(), 4, "{sent:?}");
         assert!(sent.windows(2).all(|pair| pair[1] - pair[0] >= 300), "{sent:?}");
+    }
+
+    #[test]
+    fn one_viewers_storm_costs_the_others_little() {
+        let start = Instant::now();
+        let mut budget = KeyBudget::default();
+        let mut served = Vec::new();
+        for millisecond in 0..60_000 {
+            if budget.ask(start + Duration::from_millis(millisecond)) {
+                served.push(millisecond);
+            }
+        }
+        assert_eq!(served[..5], [0, 300, 600, 900, 2000], "{served:?}");
+        assert_eq!(served.len(), 4 + 29, "one in two seconds: {served:?}");
+        let later = start + Duration::from_secs(80);
+        let again = (0..1000).filter(|ms| budget.ask(later + Duration::from_millis(*ms))).count();
+        assert_eq!(again, 4, "regained");
+    }
+
+    #[test]
+    fn a_request_beyond_the_budget_waits() {
+        let start = Instant::now();
+        let at = |millis| start + Duration::from_millis(millis);
+        let mut budget = KeyBudget::default();
+        assert_eq!(budget.poll_timeout(), None);
+        assert!(budget.ask(start) && !budget.ask(at(10)));
+        assert_eq!(budget.poll_timeout(), Some(at(300)));
+        assert!(!budget.handle_timeout(at(299)) && budget.handle_timeout(at(300)));
+        assert_eq!(budget.poll_timeout(), None);
+        assert!(!budget.handle_timeout(at(301)), "nothing waits");
+        assert!(budget.ask(at(600)) && budget.ask(at(900)) && !budget.ask(at(1200)));
+        assert_eq!(budget.poll_timeout(), Some(at(2000)));
+        assert!(budget.handle_timeout(at(2000)));
     }
 
     #[test]

@@ -22,8 +22,10 @@ const NOTICE_SIZE: (u32, u32) = (640, 480);
 const TIME_STEP: Duration = Duration::from_millis(1);
 /// Most buffers kept for reuse; the camera, the slot and the encoder hold one each.
 pub(super) const SPARE: usize = 2;
-/// Between two messages about pictures that the encoder was too slow for.
+/// Between two messages about pictures that the encoder was too slow for, and the share of the pictures from which on it is
+/// one: a busy moment costs a picture anywhere.
 const DROPS_LOGGED: Duration = Duration::from_secs(10);
+const DROPS_WORTH_A_WORD: f64 = 0.05;
 
 /// The encoder's thread.
 pub(super) fn run(shared: &Shared, sink: &mut dyn FnMut(AccessUnit)) {
@@ -62,8 +64,7 @@ struct Encoding {
     told: Option<Instant>,
     /// When the notice is due again while there is no camera.
     notice_due: Option<Instant>,
-    /// When drops were logged last, and how many there were.
-    drops: Option<(Instant, u64)>,
+    drops: Drops,
 }
 
 enum Work {
@@ -138,7 +139,11 @@ impl Encoding {
         state.spare.extend(old.map(|old| old.frame));
         state.spare.truncate(SPARE);
         state.stats.thinned += u64::from(!keeps);
-        self.log_drops(state.stats.dropped);
+        let worth = self.drops.count(state.stats.dropped, state.stats.captured, Instant::now());
+        drop(state);
+        if let Some((dropped, captured)) = worth {
+            log::warn!(pictures = dropped, of = captured; "the encoder is too slow for the camera");
+        }
         keeps
     }
 
@@ -194,13 +199,22 @@ impl Encoding {
         sink(unit);
         Ok(())
     }
+}
 
-    fn log_drops(&mut self, dropped: u64) {
-        let (at, before) = *self.drops.get_or_insert_with(|| (Instant::now(), dropped));
-        if dropped > before && at.elapsed() >= DROPS_LOGGED {
-            log::warn!(pictures = dropped - before, seconds = at.elapsed().as_secs(); "the encoder is too slow for the camera");
-            self.drops = Some((Instant::now(), dropped));
+/// Pictures that the encoder did not come to, of those captured, since a time.
+#[derive(Default)]
+struct Drops(Option<(Instant, u64, u64)>);
+
+impl Drops {
+    /// Takes the totals. Returns how many were dropped of how many, where that is worth a message.
+    fn count(&mut self, dropped: u64, captured: u64, now: Instant) -> Option<(u64, u64)> {
+        let (since, dropped_before, captured_before) = *self.0.get_or_insert((now, dropped, captured));
+        if now.saturating_duration_since(since) < DROPS_LOGGED {
+            return None;
         }
+        self.0 = Some((now, dropped, captured));
+        let (dropped, captured) = (dropped - dropped_before, captured - captured_before);
+        (dropped as f64 > captured as f64 * DROPS_WORTH_A_WORD).then_some((dropped, captured))
     }
 }
 
@@ -211,4 +225,22 @@ fn set_up(shared: &Shared, format: Format) {
     state.stats.encoder_starts += 1;
     state.stats.size = Some((width, height));
     (state.stats.fps, state.stats.bit_rate) = (fps, bit_rate);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_picture_in_ten_seconds_is_no_slow_encoder() {
+        let start = Instant::now();
+        let mut drops = Drops::default();
+        let mut count =
+            |seconds, dropped, captured| drops.count(dropped, captured, start + Duration::from_secs(seconds));
+        assert_eq!(count(0, 0, 0), None);
+        assert_eq!(count(10, 1, 300), None, "a busy moment");
+        assert_eq!(count(15, 90, 450), None, "not before the time");
+        assert_eq!(count(20, 101, 600), Some((100, 300)));
+        assert_eq!(count(30, 101, 900), None, "it has caught up");
+    }
 }

@@ -10,10 +10,12 @@ use tokio::sync::mpsc::Receiver;
 use webrtc::peer_connection::{PeerConnection, RTCIceCandidateInit};
 
 use super::events::Events;
+use super::gathering;
 use super::incoming::{Handler, Incoming};
 use super::outgoing::Outgoing;
 use super::relays::Relays;
 use super::reports::SentStream;
+use super::socket::Traffic;
 use super::{CloseReason, Equipment, PeerError, PeerEvent, PeerSettings, setup};
 use crate::base::lock::lock;
 use crate::logic::unit::{AccessUnit, VoicePacket};
@@ -61,12 +63,13 @@ impl Connection {
         let events = Arc::new(events);
         let servers = setup::ice_servers(settings);
         let relays = Relays::new(&servers, settings.relay_only);
-        let incoming = Arc::new(Incoming::new(events.clone(), relays));
+        let traffic = Arc::new(Traffic::default());
+        let incoming = Arc::new(Incoming::new(events.clone(), relays, traffic.clone()));
         let epoch = Instant::now();
         let streams = [Arc::new(SentStream::new(90_000, epoch)), Arc::new(SentStream::new(48_000, epoch))];
         let handler = Arc::new(Handler(incoming.clone()));
-        let connection = setup::connection(settings, servers, events, streams.clone(), handler).await?;
-        incoming.spawn(incoming.clone().watch(Arc::downgrade(&connection)));
+        let connection = setup::connection(settings, servers, events, traffic, streams.clone(), handler).await?;
+        incoming.spawn(incoming.clone().watch(Arc::downgrade(&connection), settings.liveness));
         let [video, voice] = &streams;
         let connection = Connection {
             connection,
@@ -95,9 +98,23 @@ impl Connection {
         self.agreed().video.map(|(_, level)| level)
     }
 
+    /// The description with the candidates that are there at once.
+    pub(super) async fn with_candidates(&self, sdp: String) -> String {
+        let found = self.incoming.gathering.take(self.incoming.traffic.sockets()).await;
+        let written = gathering::write(&sdp, &found.candidates);
+        if written.is_none() {
+            found.candidates.into_iter().for_each(|one| self.incoming.events.tell(PeerEvent::Candidate(Some(one))));
+        }
+        if found.complete {
+            self.incoming.events.tell(PeerEvent::Candidate(None));
+        }
+        written.unwrap_or(sdp)
+    }
+
     pub(super) async fn send_video(&self, unit: &AccessUnit) -> Result<(), PeerError> {
         match self.agreed().video {
             _ if self.incoming.events.is_closed() => Err(PeerError::Closed),
+            _ if self.incoming.traffic.is_muted() => Ok(()),
             Some((payload_type, _)) => self.video.lock().await.send_video(unit, payload_type).await,
             None => Ok(()),
         }
@@ -106,6 +123,7 @@ impl Connection {
     pub(super) async fn send_voice(&self, packet: &VoicePacket) -> Result<(), PeerError> {
         match self.agreed().voice {
             _ if self.incoming.events.is_closed() => Err(PeerError::Closed),
+            _ if self.incoming.traffic.is_muted() => Ok(()),
             Some(payload_type) => self.voice.lock().await.send_voice(packet, payload_type).await,
             None => Ok(()),
         }

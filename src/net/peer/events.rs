@@ -20,6 +20,7 @@ const RESERVED: usize = 96;
 /// The sending end, shared by everything that belongs to one peer. After `Closed` nothing more comes out of it.
 pub(super) struct Events {
     open: Mutex<Option<Open>>,
+    is_reached: AtomicBool,
     is_up: AtomicBool,
     connected_since: OnceLock<Instant>,
     voice_dropped: AtomicU64,
@@ -37,6 +38,7 @@ impl Events {
         (
             Events {
                 open: Mutex::new(open),
+                is_reached: AtomicBool::new(false),
                 is_up: AtomicBool::new(false),
                 connected_since: OnceLock::new(),
                 voice_dropped: AtomicU64::new(0),
@@ -54,8 +56,20 @@ impl Events {
         }
     }
 
-    /// ICE and DTLS are up. An ICE restart reports it again; the owner hears it once per loss.
+    /// A connectivity check was answered; the owner hears of the first.
+    pub(super) fn reached(&self) {
+        if !self.is_reached.swap(true, Ordering::Relaxed) {
+            self.tell(PeerEvent::Reached);
+        }
+    }
+
+    pub(super) fn is_reached(&self) -> bool {
+        self.is_reached.load(Ordering::Relaxed)
+    }
+
+    /// ICE and DTLS are up, and checks are answered. The owner hears it once per loss.
     pub(super) fn connected(&self) {
+        self.reached();
         self.connected_since.get_or_init(Instant::now);
         if !self.is_up.swap(true, Ordering::Relaxed) {
             self.tell(PeerEvent::Connected);

@@ -1,5 +1,6 @@
 //! The runtime of one peer's connection: tokio's, with two differences. The end of the connection's task, by a panic or
 //! otherwise, becomes an event instead of silence. And while the connection is being made its task sleeps but briefly.
+//! Its sockets are [ours](super::socket).
 
 use std::future::Future;
 use std::io;
@@ -16,11 +17,12 @@ use webrtc::runtime::{
 
 use super::CloseReason;
 use super::events::Events;
+use super::socket::Traffic;
 use crate::base::lock::lock;
 
 type Task<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
-/// Longest sleep of the connection's task while it connects. The stack sends what its own events gave rise to (the DTLS
+/// Longest sleep of the connection's task while it connects, from the first datagram on. The stack sends what its own events gave rise to (the DTLS
 /// ClientHello after ICE, the last flight before "connected") only when something else wakes it, which costs 20 to 200 ms
 /// on the way to a picture.
 const HURRY: Duration = Duration::from_millis(1);
@@ -30,6 +32,7 @@ const HURRY_ON: Duration = Duration::from_millis(500);
 
 pub(super) struct Guard {
     events: Arc<Events>,
+    traffic: Arc<Traffic>,
     started: Instant,
     making: Arc<Mutex<Making>>,
 }
@@ -44,8 +47,8 @@ enum Making {
 }
 
 impl Guard {
-    pub(super) fn new(events: Arc<Events>) -> Guard {
-        Guard { events, started: Instant::now(), making: Arc::default() }
+    pub(super) fn new(events: Arc<Events>, traffic: Arc<Traffic>) -> Guard {
+        Guard { events, traffic, started: Instant::now(), making: Arc::default() }
     }
 
     /// The connection was made: from now on its owner hears of its end, and at once if it has ended already.
@@ -81,7 +84,7 @@ impl Runtime for Guard {
     }
 
     fn wrap_udp_socket(&self, socket: std::net::UdpSocket) -> io::Result<Arc<dyn AsyncUdpSocket>> {
-        TokioRuntime.wrap_udp_socket(socket)
+        self.traffic.wrap(socket)
     }
 
     fn wrap_tcp_listener(&self, listener: std::net::TcpListener) -> io::Result<Arc<dyn AsyncTcpListener>> {
@@ -101,7 +104,7 @@ impl Runtime for Guard {
     fn sleep(&self, duration: Duration) -> Task<'static, ()> {
         let hurry = match self.events.connected_since() {
             Some(connected) => connected.elapsed() < HURRY_ON,
-            None => self.started.elapsed() < HURRY_LIMIT,
+            None => self.traffic.has_arrived() && self.started.elapsed() < HURRY_LIMIT,
         };
         TokioRuntime.sleep(if hurry { duration.min(HURRY) } else { duration })
     }

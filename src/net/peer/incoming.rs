@@ -2,21 +2,25 @@
 //! they only put events into the queue or spawn.
 
 use std::sync::{Arc, Mutex, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rtc::peer_connection::transport::{RTCDtlsTransportState, RTCSctpTransportState};
 use rtc::rtp_transceiver::rtp_sender::RtpCodecKind;
+use rtc::statistics::report::{RTCStatsReport, RTCStatsReportEntry};
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 use webrtc::data_channel::{DataChannel, DataChannelEvent, RTCDataChannelMessage};
 use webrtc::media_stream::track_remote::{TrackRemote, TrackRemoteEvent};
 use webrtc::peer_connection::{
     PeerConnection, PeerConnectionEventHandler, RTCIceCandidateType, RTCIceGatheringState, RTCPeerConnectionIceEvent,
-    RTCPeerConnectionState,
+    RTCPeerConnectionState, StatsSelector,
 };
 
+use super::consent::{Consent, Liveness, Standing};
 use super::events::Events;
+use super::gathering::Gathering;
 use super::relays::Relays;
+use super::socket::Traffic;
 use super::{CloseReason, PeerEvent};
 use crate::base::lock::lock;
 use crate::logic::unit::ReceivedVoice;
@@ -29,22 +33,28 @@ const MAX_TEXT: usize = 4096;
 /// Tasks of one peer (its voice, its data channel, the watch). The other side can make tracks and channels come and go,
 /// so more than this are not served.
 const MAX_TASKS: usize = 16;
-/// How often it is checked whether the other side has closed: the stack has no event for it.
+/// How often it is checked whether the other side has closed, and whether it answers: the stack has no events for either.
 const WATCH: Duration = Duration::from_millis(250);
+/// Before anything is proved each arrival may be the first answer. Looked at this much later: after the stack, and once
+/// for a burst.
+const ARRIVAL: Duration = Duration::from_millis(1);
 
 /// Everything that outlives a callback.
 pub(super) struct Incoming {
     pub(super) events: Arc<Events>,
+    pub(super) traffic: Arc<Traffic>,
+    pub(super) gathering: Gathering,
     relays: Relays,
     channel: Mutex<Option<Arc<dyn DataChannel>>>,
     tasks: Mutex<Option<Vec<AbortHandle>>>,
-    channel_closed: Notify,
+    /// There is something to look at.
+    nudge: Notify,
 }
 
 impl Incoming {
-    pub(super) fn new(events: Arc<Events>, relays: Relays) -> Incoming {
+    pub(super) fn new(events: Arc<Events>, relays: Relays, traffic: Arc<Traffic>) -> Incoming {
         let (channel, tasks) = (Mutex::new(None), Mutex::new(Some(Vec::new())));
-        Incoming { events, relays, channel, tasks, channel_closed: Notify::new() }
+        Incoming { events, traffic, gathering: Gathering::new(), relays, channel, tasks, nudge: Notify::new() }
     }
 
     pub(super) fn channel(&self) -> Option<Arc<dyn DataChannel>> {
@@ -87,19 +97,61 @@ impl Incoming {
             }
         }
         lock(&self.channel).take();
-        self.channel_closed.notify_one();
+        self.nudge.notify_one();
     }
 
-    /// Ends the peer when the other side closes DTLS or SCTP.
-    pub(super) async fn watch(self: Arc<Self>, connection: Weak<dyn PeerConnection>) {
+    /// Ends the peer when the other side closes DTLS or SCTP, and tells whether it still answers.
+    pub(super) async fn watch(self: Arc<Self>, connection: Weak<dyn PeerConnection>, liveness: Liveness) {
+        let pause = WATCH.min(liveness.lost_after / 4);
+        let mut consent = None;
         loop {
-            let _ = tokio::time::timeout(WATCH, self.channel_closed.notified()).await;
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                () = self.nudge.notified() => {}
+                () = self.traffic.arrival(), if !self.events.is_reached() => tokio::time::sleep(ARRIVAL).await,
+            }
             let Some(connection) = connection.upgrade() else { return };
             if is_closed(&*connection).await {
                 return self.events.close(CloseReason::Remote);
             }
+            let now = Instant::now();
+            let report = connection.get_stats(now, StatsSelector::None).await;
+            match self.events.connected_since() {
+                Some(since) => {
+                    let consent = consent.get_or_insert_with(|| Consent::new(liveness, since));
+                    consent.count(answers(&report), now);
+                    self.tell(consent.standing(now));
+                }
+                None if any_answer(&report) => self.events.reached(),
+                None => {}
+            }
         }
     }
+
+    fn tell(&self, standing: Standing) {
+        if self.traffic.is_muted() != (standing == Standing::Expired) {
+            self.traffic.mute(standing == Standing::Expired);
+        }
+        match standing {
+            Standing::Fresh => self.events.connected(),
+            Standing::Lost | Standing::Expired => self.events.disconnected(),
+        }
+    }
+}
+
+/// The path in use, and how many of our checks were answered over it.
+fn answers(report: &RTCStatsReport) -> Option<(String, u64)> {
+    let path = &report.transport()?.selected_candidate_pair_id;
+    match report.get(path) {
+        Some(RTCStatsReportEntry::IceCandidatePair(pair)) => Some((path.clone(), pair.responses_received)),
+        _ => None,
+    }
+}
+
+fn any_answer(report: &RTCStatsReport) -> bool {
+    report
+        .iter()
+        .any(|entry| matches!(entry, RTCStatsReportEntry::IceCandidatePair(pair) if pair.responses_received > 0))
 }
 
 async fn is_closed(connection: &dyn PeerConnection) -> bool {
@@ -126,33 +178,38 @@ impl PeerConnectionEventHandler for Handler {
             self.0.relays.found();
         }
         match event.candidate.to_json() {
-            Ok(found) => self.0.events.tell(PeerEvent::Candidate(Some(Candidate {
-                candidate: found.candidate,
-                // Everything is bundled, so that the first section's transport is the only one.
-                sdp_mid: found.sdp_mid.filter(|mid| !mid.is_empty()),
-                sdp_m_line_index: Some(found.sdp_mline_index.unwrap_or(0)),
-                username_fragment: found.username_fragment,
-            }))),
+            Ok(found) => {
+                let candidate = Candidate {
+                    candidate: found.candidate,
+                    // Everything is bundled, so that the first section's transport is the only one.
+                    sdp_mid: found.sdp_mid.filter(|mid| !mid.is_empty()),
+                    sdp_m_line_index: Some(found.sdp_mline_index.unwrap_or(0)),
+                    username_fragment: found.username_fragment,
+                };
+                if !self.0.gathering.keep(&candidate) {
+                    self.0.events.tell(PeerEvent::Candidate(Some(candidate)));
+                }
+            }
             Err(error) => log::warn!(error:% = error; "a local candidate could not be written"),
         }
     }
 
     async fn on_ice_gathering_state_change(&self, state: RTCIceGatheringState) {
         if state == RTCIceGatheringState::Complete {
-            self.0.events.tell(PeerEvent::Candidate(None));
+            if !self.0.gathering.complete() {
+                self.0.events.tell(PeerEvent::Candidate(None));
+            }
             self.0.relays.gathered(&self.0.events);
         }
     }
 
     async fn on_connection_state_change(&self, state: RTCPeerConnectionState) {
         match state {
-            RTCPeerConnectionState::Connected => self.0.events.connected(),
-            RTCPeerConnectionState::Disconnected => self.0.events.disconnected(),
-            RTCPeerConnectionState::Failed => self.0.events.close(CloseReason::Failed(
-                "no network path between the two sides was found, or it was lost; a TURN server may be needed"
-                    .to_owned(),
-            )),
+            // Later ones are a restart's, and say nothing of whether anybody answers.
+            RTCPeerConnectionState::Connected if self.0.events.connected_since().is_none() => self.0.events.connected(),
+            RTCPeerConnectionState::Connected => self.0.nudge.notify_one(),
             RTCPeerConnectionState::Closed => self.0.events.close(CloseReason::Remote),
+            // Whether a connection that is lost comes back is not the stack's to decide.
             _ => {}
         }
     }

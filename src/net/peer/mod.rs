@@ -3,7 +3,9 @@
 
 mod answer;
 mod connection;
+mod consent;
 mod events;
+mod gathering;
 mod guard;
 mod incoming;
 mod outgoing;
@@ -11,6 +13,7 @@ mod relays;
 mod repairs;
 mod reports;
 mod setup;
+mod socket;
 mod stats;
 #[cfg(test)]
 mod tests;
@@ -26,7 +29,8 @@ use super::sdp::SdpError;
 use crate::logic::unit::{AccessUnit, ReceivedVoice, VoicePacket};
 use crate::protocol::{Candidate, IceServer};
 
-pub use stats::{PairStats, PeerStats, StreamStats};
+pub use consent::Liveness;
+pub use stats::{PairStats, PeerStats, SocketStats, StreamStats};
 
 /// Log targets of the WebRTC stack that warn on every healthy call; loggers keep them at `error`.
 pub const QUIET_TARGETS: &[&str] = &["rtc_ice", "rtc_sctp", "rtc_dtls", "rtc_mdns", "rtc", "webrtc"];
@@ -45,6 +49,7 @@ pub struct PeerSettings {
     /// Resolve the `.local` names that browsers put in place of their addresses.
     pub mdns: bool,
     pub equipment: Equipment,
+    pub liveness: Liveness,
 }
 
 /// What this side has. A section whose device is missing on both ends of it is declined.
@@ -66,9 +71,12 @@ impl Default for Equipment {
 pub enum PeerEvent {
     /// Found here, for the other side; `None` is the end of them.
     Candidate(Option<Candidate>),
+    /// The other side has answered a connectivity check under this call's password: it is where it says it is, and wants
+    /// this call. Once, before `Connected`.
+    Reached,
     /// ICE and DTLS are up: media may be sent.
     Connected,
-    /// Nothing has been heard for some seconds; it may come back (then `Connected` follows).
+    /// No connectivity check has been answered for some seconds; it may come back (then `Connected` follows).
     Disconnected,
     /// The other side cannot decode and needs a key frame.
     KeyFrameWanted,
@@ -86,7 +94,7 @@ pub enum CloseReason {
     Local,
     /// The other side closed the connection.
     Remote,
-    /// No connection, or it was lost for good; the text says which.
+    /// It broke here, or cannot come to be; the text says how.
     Failed(String),
 }
 
@@ -129,6 +137,7 @@ impl Peer {
         super::sdp::check(offer_sdp)?;
         let (peer, events) = Peer::start(settings).await?;
         let answer = peer.guarded(peer.connection.answer(offer_sdp)).await?;
+        let answer = peer.connection.with_candidates(answer).await;
         Ok((peer, answer, events))
     }
 
@@ -137,6 +146,7 @@ impl Peer {
     pub async fn offer(settings: &PeerSettings) -> Result<(Peer, String, Receiver<PeerEvent>), PeerError> {
         let (peer, events) = Peer::start(settings).await?;
         let offer = peer.guarded(peer.connection.offer()).await?;
+        let offer = peer.connection.with_candidates(offer).await;
         Ok((peer, offer, events))
     }
 

@@ -23,6 +23,7 @@ use super::events::Events;
 use super::guard::Guard;
 use super::relays::is_turn;
 use super::reports::{Reports, SentStream};
+use super::socket::Traffic;
 use super::{PeerError, PeerSettings};
 use crate::base::lock::lock;
 
@@ -34,11 +35,9 @@ const MAX_CHECKS: u16 = 150;
 /// paths whose address was learnt from the checks themselves, 2 s for relays) would be waits before the first picture.
 const REFLEXIVE_WAIT: Duration = Duration::from_millis(200);
 const RELAY_WAIT: Duration = Duration::from_millis(500);
-/// Silence after which the connection counts as lost, and then as failed. Between them it may come back by itself or by
-/// an ICE restart.
-const DISCONNECTED_AFTER: Duration = Duration::from_secs(5);
-const FAILED_AFTER: Duration = Duration::from_secs(20);
-const ICE_KEEPALIVE: Duration = Duration::from_secs(2);
+/// The stack takes any datagram for a sign of life, and throws its candidates away when it gives a path up. Whether one is
+/// lost is decided by [consent](super::consent), and when a call is given up by its owner.
+const NEVER: Duration = Duration::ZERO;
 /// Most ICE servers that are asked; each costs sockets and time on every call.
 const MAX_ICE_SERVERS: usize = 8;
 /// A certificate is replaced when it has less than this left; it must outlive the calls made with it.
@@ -54,6 +53,7 @@ pub(super) async fn connection(
     settings: &PeerSettings,
     servers: Vec<RTCIceServer>,
     events: Arc<Events>,
+    traffic: Arc<Traffic>,
     streams: [Arc<SentStream>; 2],
     handler: Arc<dyn PeerConnectionEventHandler>,
 ) -> Result<Arc<dyn PeerConnection>, PeerError> {
@@ -69,7 +69,7 @@ pub(super) async fn connection(
             .with_certificates(vec![certificate()?])
             .build();
         let (engine, registry) = media(&events, &streams)?;
-        let guard = Arc::new(Guard::new(events.clone()));
+        let guard = Arc::new(Guard::new(events.clone(), traffic.clone()));
         let built = PeerConnectionBuilder::new()
             .with_configuration(configuration)
             .with_media_engine(engine)
@@ -98,7 +98,7 @@ fn setting_engine(settings: &PeerSettings, mdns: bool) -> SettingEngineBuilder {
     use rtc::ice::mdns::MulticastDnsMode::{Disabled, QueryOnly};
     SettingEngineBuilder::new()
         .with_ice_connection_attempts(Some(CHECK_INTERVAL), Some(MAX_CHECKS))
-        .with_ice_timeouts(Some(DISCONNECTED_AFTER), Some(FAILED_AFTER), Some(ICE_KEEPALIVE))
+        .with_ice_timeouts(Some(NEVER), Some(NEVER), Some(settings.liveness.check_every))
         .with_prflx_acceptance_min_wait(Some(Duration::ZERO))
         .with_srflx_acceptance_min_wait(Some(REFLEXIVE_WAIT))
         .with_relay_acceptance_min_wait(Some(if settings.relay_only { Duration::ZERO } else { RELAY_WAIT }))

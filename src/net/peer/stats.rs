@@ -19,6 +19,17 @@ pub struct PeerStats {
     pub voice: StreamStats,
     /// Packets of the other side's voice that were dropped because they were not read.
     pub voice_dropped: u64,
+    pub socket: SocketStats,
+}
+
+/// The sockets that the media goes over.
+#[derive(Clone, Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SocketStats {
+    /// Datagrams that came and were dropped by the kernel, as nobody read them in time.
+    pub dropped: u64,
+    /// Nothing is sent, as the other side has not answered for too long.
+    pub muted: bool,
 }
 
 #[derive(Clone, Debug, Default, Serialize)]
@@ -58,6 +69,7 @@ impl Connection {
             video: video.stats(),
             voice: voice.stats(),
             voice_dropped: self.incoming.events.voice_dropped(),
+            socket: SocketStats { dropped: self.incoming.traffic.dropped(), muted: self.incoming.traffic.is_muted() },
         }
     }
 }

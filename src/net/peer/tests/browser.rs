@@ -21,8 +21,8 @@ use webrtc::peer_connection::{
     RTCPeerConnectionIceEvent, RTCPeerConnectionState, Registry, SettingEngineBuilder,
 };
 use webrtc::rtp_transceiver::{RTCRtpTransceiverDirection, RTCRtpTransceiverInit};
-use webrtc::runtime::TokioRuntime;
 
+use super::network::{Network, Through};
 use super::*;
 use crate::protocol::Candidate;
 
@@ -83,6 +83,10 @@ impl PeerConnectionEventHandler for Eyes {
 impl Browser {
     /// A connection with default codecs, a voice track, and the wish to see.
     pub(super) async fn new(wants_video: Option<RTCRtpTransceiverDirection>) -> Browser {
+        Browser::behind(Arc::default(), wants_video).await
+    }
+
+    pub(super) async fn behind(network: Arc<Network>, wants_video: Option<RTCRtpTransceiverDirection>) -> Browser {
         let (sender, seen) = mpsc::unbounded_channel();
         let video = Arc::new(StdMutex::new(None));
         let mut engine = MediaEngine::default();
@@ -93,7 +97,7 @@ impl Browser {
             .with_interceptor_registry(registry)
             .with_setting_engine(SettingEngineBuilder::new().with_include_loopback_candidate(true).build())
             .with_handler(Arc::new(Eyes { seen: sender, video: video.clone() }))
-            .with_runtime(Arc::new(TokioRuntime))
+            .with_runtime(Arc::new(Through(network)))
             .with_udp_addrs(vec!["127.0.0.1:0"])
             .build()
             .await
@@ -135,8 +139,12 @@ impl Browser {
 
     /// Calls a device, until both are connected.
     pub(super) async fn call(&mut self, with_channel: bool) -> Side {
+        self.call_with(&loopback(), with_channel).await
+    }
+
+    pub(super) async fn call_with(&mut self, settings: &PeerSettings, with_channel: bool) -> Side {
         let offer = self.offer(with_channel).await;
-        let (peer, answer, events) = Peer::answer(&loopback(), &offer).await.unwrap();
+        let (peer, answer, events) = Peer::answer(settings, &offer).await.unwrap();
         self.accept(&answer).await;
         let mut side = Side { peer, events };
         self.exchange(&mut side).await;

@@ -4,6 +4,8 @@ mod browser;
 mod calls;
 mod feedback;
 mod lifecycle;
+mod liveness;
+mod network;
 mod offers;
 
 use std::net::{IpAddr, Ipv4Addr};
@@ -26,12 +28,13 @@ struct Side {
     events: Receiver<PeerEvent>,
 }
 
-/// The next event other than candidates, which go to the other side.
+/// The next event other than candidates, which go to the other side, and word that somebody answers.
 async fn next(events: &mut Receiver<PeerEvent>, other: &Peer) -> PeerEvent {
     let next = async {
         loop {
             match events.recv().await {
                 Some(PeerEvent::Candidate(candidate)) => other.add_candidate(candidate.as_ref()).await.unwrap(),
+                Some(PeerEvent::Reached) => {}
                 Some(event) => return event,
                 None => panic!("the events ended"),
             }
@@ -60,7 +63,7 @@ async fn next_but_candidates(events: &mut Receiver<PeerEvent>) -> PeerEvent {
     let next = async {
         loop {
             match events.recv().await {
-                Some(PeerEvent::Candidate(_)) => {}
+                Some(PeerEvent::Candidate(_) | PeerEvent::Reached) => {}
                 Some(event) => return event,
                 None => panic!("the events ended"),
             }

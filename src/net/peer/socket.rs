@@ -1,0 +1,330 @@
+//! The sockets of one connection: what the stack itself does not see or get right of its datagrams.
+//!
+//! - A socket's receive buffer is made large enough for a burst, and what the kernel drops all the same is counted.
+//! - A nomination that comes before our own check of the path was answered is neither answered nor remembered by the stack
+//!   (RFC 8445, section 7.3.1.5, wants both); the caller then waits until it repeats it, 50 ms in a browser and up to a
+//!   second elsewhere. It is handed to the stack again after the answer.
+//! - Once the other side's consent has expired, nothing but checks goes out (RFC 7675).
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::io::{self, IoSliceMut};
+use std::net::{SocketAddr, UdpSocket};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::MetadataExt;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
+
+use tokio::sync::Notify;
+use webrtc::runtime::{AsyncUdpSocket, RecvMeta, Runtime, TokioRuntime, Transmit};
+
+use crate::base::lock::lock;
+
+/// What a socket may hold for us, in bytes, as far as the kernel allows (`net.core.rmem_max`): two seconds of a call's
+/// packets, counted as the kernel does, with what it keeps beside each.
+const RECEIVE_BUFFER: usize = 1 << 20;
+/// Nominations that wait for an answer; a caller has a few paths. Of more than this the oldest is forgotten.
+const MAX_NOMINATIONS: usize = 8;
+/// Longest nomination that is kept: it has a dozen attributes.
+const MAX_NOMINATION: usize = 548;
+/// Sockets of multicast DNS, which hear the whole neighbourhood, are not ours to count.
+const MDNS_PORT: u16 = 5353;
+
+/// What all sockets of a connection have in common.
+#[derive(Default)]
+pub(super) struct Traffic {
+    arrived: AtomicBool,
+    arrival: Notify,
+    muted: AtomicBool,
+    /// Inodes, by which the kernel lists sockets. A connection's addresses bound it.
+    sockets: Mutex<Vec<u64>>,
+}
+
+impl Traffic {
+    /// Takes a fresh socket into use.
+    pub(super) fn wrap(self: &Arc<Self>, socket: UdpSocket) -> io::Result<Arc<dyn AsyncUdpSocket>> {
+        let local = socket.local_addr()?;
+        if local.port() == MDNS_PORT {
+            return TokioRuntime.wrap_udp_socket(socket);
+        }
+        if let Err(error) = rustix::net::sockopt::set_socket_recv_buffer_size(&socket, RECEIVE_BUFFER) {
+            log::debug!(error:%; "a socket's receive buffer could not be set");
+        }
+        lock(&self.sockets).extend(inode(&socket));
+        let socket = TokioRuntime.wrap_udp_socket(socket)?;
+        Ok(Arc::new(Socket { socket, traffic: self.clone(), nominations: Mutex::default() }))
+    }
+
+    /// Whether anything has come in at all.
+    pub(super) fn has_arrived(&self) -> bool {
+        self.arrived.load(Ordering::Relaxed)
+    }
+
+    /// Resolves when something has come in since the last call.
+    pub(super) async fn arrival(&self) {
+        self.arrival.notified().await;
+    }
+
+    /// Whether nothing but checks may go out.
+    pub(super) fn mute(&self, muted: bool) {
+        self.muted.store(muted, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_muted(&self) -> bool {
+        self.muted.load(Ordering::Relaxed)
+    }
+
+    /// How many sockets were taken into use.
+    pub(super) fn sockets(&self) -> usize {
+        lock(&self.sockets).len()
+    }
+
+    /// Datagrams that the kernel dropped because a socket's buffer was full.
+    pub(super) fn dropped(&self) -> u64 {
+        let sockets = lock(&self.sockets).clone();
+        let listed = |path: &str| std::fs::read_to_string(path).map_or(0, |table| dropped(&table, &sockets));
+        listed("/proc/self/net/udp") + listed("/proc/self/net/udp6")
+    }
+}
+
+/// Reads proc_net_udp's table: the inode is the tenth column and the drops are the thirteenth.
+fn dropped(table: &str, sockets: &[u64]) -> u64 {
+    let row = |line: &str| {
+        let mut columns = line.split_ascii_whitespace().skip(9);
+        let inode: u64 = columns.next()?.parse().ok()?;
+        let drops: u64 = columns.nth(2)?.parse().ok()?;
+        sockets.contains(&inode).then_some(drops)
+    };
+    table.lines().filter_map(row).sum()
+}
+
+fn inode(socket: &UdpSocket) -> Option<u64> {
+    let file = std::fs::File::from(OwnedFd::from(socket.try_clone().ok()?));
+    Some(file.metadata().ok()?.ino())
+}
+
+struct Socket {
+    socket: Arc<dyn AsyncUdpSocket>,
+    traffic: Arc<Traffic>,
+    nominations: Mutex<Nominations>,
+}
+
+impl fmt::Debug for Socket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.socket.fmt(f)
+    }
+}
+
+impl AsyncUdpSocket for Socket {
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.socket.local_addr()
+    }
+
+    fn poll_send(&self, cx: &mut Context<'_>, transmit: &Transmit<'_>) -> Poll<io::Result<usize>> {
+        if self.traffic.is_muted() && !is_check(transmit.contents) {
+            return Poll::Ready(Ok(transmit.contents.len()));
+        }
+        if kind(transmit.contents) == Some(BINDING_SUCCESS) {
+            lock(&self.nominations).answered_by_us(transmit.contents);
+        }
+        self.socket.poll_send(cx, transmit)
+    }
+
+    fn poll_recv(
+        &self,
+        cx: &mut Context<'_>,
+        buffers: &mut [IoSliceMut<'_>],
+        meta: &mut [RecvMeta],
+    ) -> Poll<io::Result<usize>> {
+        if let (Some(buffer), Some(meta)) = (buffers.first_mut(), meta.first_mut())
+            && let Some((from, datagram)) = lock(&self.nominations).due()
+            && let Some(place) = buffer.get_mut(..datagram.len())
+        {
+            place.copy_from_slice(&datagram);
+            *meta = RecvMeta::default();
+            (meta.addr, meta.len, meta.stride) = (from, datagram.len(), datagram.len());
+            return Poll::Ready(Ok(1));
+        }
+        let result = self.socket.poll_recv(cx, buffers, meta);
+        if let Poll::Ready(Ok(count)) = result {
+            self.traffic.arrived.store(true, Ordering::Relaxed);
+            self.traffic.arrival.notify_one();
+            for (buffer, meta) in buffers.iter().zip(&*meta).take(count) {
+                for datagram in buffer.get(..meta.len).unwrap_or_default().chunks(meta.stride.max(1)) {
+                    match kind(datagram) {
+                        Some(BINDING_REQUEST) => lock(&self.nominations).asked(meta.addr, datagram),
+                        Some(BINDING_SUCCESS) => lock(&self.nominations).answered(meta.addr),
+                        Some(_) | None => {}
+                    }
+                }
+            }
+        }
+        result
+    }
+
+    fn max_gso_segments(&self) -> usize {
+        self.socket.max_gso_segments()
+    }
+
+    fn max_gro_segments(&self) -> usize {
+        self.socket.max_gro_segments()
+    }
+}
+
+/// Nominations that the stack was not ready for. Everything here is as yet unproved; the stack itself checks what it is
+/// handed again as it did the first time.
+#[derive(Default)]
+struct Nominations {
+    waiting: VecDeque<(SocketAddr, Vec<u8>)>,
+    due: VecDeque<(SocketAddr, Vec<u8>)>,
+}
+
+impl Nominations {
+    fn asked(&mut self, from: SocketAddr, request: &[u8]) {
+        if request.len() > MAX_NOMINATION || !has_attribute(request, USE_CANDIDATE) {
+            return;
+        }
+        self.waiting.retain(|(known, _)| *known != from);
+        if self.waiting.len() == MAX_NOMINATIONS {
+            self.waiting.pop_front();
+        }
+        self.waiting.push_back((from, request.to_vec()));
+    }
+
+    /// The stack has answered a request: it was ready for it.
+    fn answered_by_us(&mut self, response: &[u8]) {
+        self.waiting.retain(|(_, request)| transaction(request) != transaction(response));
+    }
+
+    /// The other side has answered a check of ours.
+    fn answered(&mut self, from: SocketAddr) {
+        if let Some(at) = self.waiting.iter().position(|(known, _)| *known == from) {
+            self.due.extend(self.waiting.remove(at));
+        }
+    }
+
+    fn due(&mut self) -> Option<(SocketAddr, Vec<u8>)> {
+        self.due.pop_front()
+    }
+}
+
+// STUN (RFC 8489, section 5): type, length, magic cookie, transaction ID, attributes.
+pub(super) const BINDING_REQUEST: u16 = 0x0001;
+pub(super) const BINDING_SUCCESS: u16 = 0x0101;
+pub(super) const USE_CANDIDATE: u16 = 0x0025;
+const COOKIE: [u8; 4] = [0x21, 0x12, 0xa4, 0x42];
+const HEADER: usize = 20;
+
+/// The type of a STUN message; `None`: it is none.
+pub(super) fn kind(datagram: &[u8]) -> Option<u16> {
+    let cookie = datagram.get(4..8)?;
+    (cookie == COOKIE).then(|| word(datagram, 0)).flatten()
+}
+
+fn transaction(message: &[u8]) -> Option<&[u8]> {
+    message.get(8..HEADER)
+}
+
+pub(super) fn has_attribute(message: &[u8], wanted: u16) -> bool {
+    let mut at = HEADER;
+    while let (Some(kind), Some(length)) = (word(message, at), word(message, at + 2)) {
+        if kind == wanted {
+            return true;
+        }
+        at += 4 + usize::from(length).next_multiple_of(4);
+    }
+    false
+}
+
+fn word(bytes: &[u8], at: usize) -> Option<u16> {
+    bytes.get(at..at + 2)?.try_into().ok().map(u16::from_be_bytes)
+}
+
+/// Whether a datagram asks for consent rather than using it: STUN, also to and by way of a TURN server (RFC 8656, section
+/// 12.4: channel data has a header of four bytes).
+fn is_check(datagram: &[u8]) -> bool {
+    match datagram.first() {
+        Some(0..=3) => true,
+        Some(0x40..=0x4f) => datagram.get(4).is_none_or(|inner| *inner <= 3),
+        Some(_) | None => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(kind: u16, transaction: u8, attributes: &[(u16, &[u8])]) -> Vec<u8> {
+        let mut body = Vec::new();
+        for (kind, value) in attributes {
+            body.extend(kind.to_be_bytes());
+            body.extend((value.len() as u16).to_be_bytes());
+            body.extend_from_slice(value);
+            body.resize(body.len().next_multiple_of(4), 0);
+        }
+        let length = (body.len() as u16).to_be_bytes();
+        [&kind.to_be_bytes(), &length, &COOKIE[..], &[transaction; 12], &body].concat()
+    }
+
+    #[test]
+    fn a_nomination_comes_again_after_the_answer_that_it_was_early_for() {
+        let (from, elsewhere) = ("192.0.2.1:9".parse().unwrap(), "192.0.2.2:9".parse().unwrap());
+        let nomination = message(BINDING_REQUEST, 1, &[(6, b"a:b"), (USE_CANDIDATE, b"")]);
+        let mut nominations = Nominations::default();
+        nominations.asked(from, &message(BINDING_REQUEST, 2, &[(6, b"a:b"), (36, &[0; 4])]));
+        nominations.answered(from);
+        assert_eq!(nominations.due(), None, "an ordinary check");
+        nominations.asked(from, &nomination);
+        nominations.answered(elsewhere);
+        assert_eq!(nominations.due(), None, "another path");
+        nominations.answered(from);
+        assert_eq!(nominations.due(), Some((from, nomination.clone())));
+        nominations.answered(from);
+        assert_eq!(nominations.due(), None, "once");
+        nominations.asked(from, &nomination);
+        nominations.answered_by_us(&message(BINDING_SUCCESS, 1, &[]));
+        nominations.answered(from);
+        assert_eq!(nominations.due(), None, "the stack was ready for it");
+        for port in 1..100 {
+            nominations.asked(SocketAddr::from(([192, 0, 2, 1], port)), &nomination);
+        }
+        assert_eq!(nominations.waiting.len(), MAX_NOMINATIONS);
+    }
+
+    #[test]
+    fn broken_messages_are_nothing() {
+        let whole = message(BINDING_REQUEST, 1, &[(6, b"a:b"), (USE_CANDIDATE, b"")]);
+        assert_eq!(kind(&whole), Some(BINDING_REQUEST));
+        for length in 0..whole.len() {
+            let cut = &whole[..length];
+            assert_eq!(kind(cut).is_some(), length >= 8);
+            assert!(!has_attribute(cut, USE_CANDIDATE));
+        }
+    }
+
+    #[test]
+    fn checks_pass_a_muted_socket_and_media_does_not() {
+        for (datagram, passes) in [
+            (&[0, 1, 0, 0][..], true),
+            (&[0x40, 1, 0, 8, 0, 1, 0, 0][..], true),
+            (&[0x40, 1, 0, 8, 0x80, 1, 0, 0][..], false),
+            (&[0x80, 102][..], false),
+            (&[22, 254, 253][..], false),
+            (&[][..], false),
+        ] {
+            assert_eq!(is_check(datagram), passes, "{datagram:?}");
+        }
+    }
+
+    #[test]
+    fn the_kernels_drops_are_read_by_inode() {
+        let table = "   sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode ref pointer drops\n \
+                     1: 0100007F:1F90 00000000:0000 07 00000000:00000000 00:00000000 00000000     0        0 111 2 0000000000000000 7\n \
+                     2: 0100007F:1F91 00000000:0000 07 00000000:00000000 00:00000000 00000000     0        0 222 2 0000000000000000 9\n";
+        assert_eq!(dropped(table, &[111]), 7);
+        assert_eq!(dropped(table, &[111, 222, 333]), 16);
+        assert_eq!(dropped(table, &[]), 0);
+        assert_eq!(dropped("nonsense\n\n", &[111]), 0);
+    }
+}
