@@ -1,5 +1,7 @@
 //! What the process around a running device asks of it: how it is, and to go by another configuration.
 
+use std::time::Duration;
+
 use callbox::config::{Answer, Config, SpeakerSink};
 use callbox::device::control::Operation;
 use callbox::net::peer::Peer;
@@ -42,6 +44,27 @@ async fn another_configuration_counts_for_the_next_call_and_leaves_this_one_alon
     let mut line = Caller::join(&server.url, "dora").await.call().await;
     line.hears(5).await;
     door.until("another speaker", |s| speaker(s).contains("heard.wav")).await;
+    door.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_completed_call_is_remembered() {
+    let relay = Relay::start().await;
+    let door = Door::open(&relay.url(), "").await;
+    let mark = door.config.state.dir.join(callbox::device::COMMISSIONED);
+    let mut anna = Caller::join(&relay.url(), "anna").await;
+    let mut line = anna.call().await;
+    line.hears(5).await;
+    assert!(!mark.exists(), "not before it is over");
+    let leave = anna.leave();
+    anna.say(&leave).await;
+    line.ends().await;
+    soon("the mark", async {
+        while !mark.exists() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    })
+    .await;
     door.close().await;
 }
 

@@ -68,6 +68,8 @@ impl Scanner {
     /// Looks until the text of a code is in the file `found`, or the time is over; `tell` gets lines for the console. The
     /// camera and the speaker are closed when this returns.
     pub fn run(self, found: &Path, tell: &mut dyn FnMut(&str)) -> Result<(), ScanError> {
+        // What an earlier look has left is nobody's code any more. Where it cannot go, no new one can come.
+        let _ = durable::remove(found);
         let end = Instant::now() + self.within;
         let mut eye = Eye { open: self.camera, camera: None, failed: String::new() };
         let mut voice = Voice { open: self.speaker };

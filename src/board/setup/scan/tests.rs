@@ -248,6 +248,7 @@ fn a_foreign_code_is_refused_once_and_the_right_one_taken() {
 #[test]
 fn nothing_shown_ends_in_time_and_changes_nothing() {
     let mut door = Door::new();
+    fs::write(door.found(), CODE).unwrap();
     let start = Instant::now();
     let error = door.show(&[], Duration::from_millis(700)).unwrap_err();
     assert!(matches!(error, ScanError::NothingShown(_)) && start.elapsed() < Duration::from_secs(20));
