@@ -11,5 +11,7 @@ mod caller;
 mod calls;
 #[path = "device/faults.rs"]
 mod faults;
+#[path = "device/reconnects.rs"]
+mod reconnects;
 #[path = "device/running.rs"]
 mod running;

@@ -38,10 +38,17 @@ pub struct Door {
 
 impl Door {
     pub async fn open(signaling: &str, more: &str) -> Door {
+        let door = Door::begin("door", signaling, more).await;
+        door.until("registered", |s| s["signaling"]["registration"]["state"] == "registered").await;
+        door
+    }
+
+    /// One that need not have registered yet.
+    pub async fn begin(id: &str, signaling: &str, more: &str) -> Door {
         let folder = tempfile::tempdir().unwrap();
         let text = format!(
             r#"
-            device = {{ id = "door" }}
+            device = {{ id = "{id}" }}
             signaling = {{ url = "{signaling}" }}
             camera = {{ source = "synthetic", width = 320, height = 240, fps = 15 }}
             microphone = {{ source = "synthetic" }}
@@ -58,9 +65,7 @@ impl Door {
         let device = soon("the device's start", Device::start(&config, false)).await.unwrap();
         let handle = device.handle();
         let task = tokio::spawn(device.run(async { drop(stopped.await) }));
-        let door = Door { folder, config, handle, stop: Some(stop), task };
-        door.until("registered", |s| s["signaling"]["registration"]["state"] == "registered").await;
-        door
+        Door { folder, config, handle, stop: Some(stop), task }
     }
 
     pub fn socket(&self) -> PathBuf {

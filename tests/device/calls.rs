@@ -101,6 +101,83 @@ async fn places_a_call_and_is_answered() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn two_devices_that_call_each_other_end_up_in_one_call() {
+    let relay = Relay::start().await;
+    let ring = "calls = { answer = \"ring\" }";
+    let (alpha, door) = (Door::begin("alpha", &relay.url(), ring).await, Door::open(&relay.url(), ring).await);
+    alpha.until("registered", |s| s["signaling"]["registration"]["state"] == "registered").await;
+    let call = |user: &str| Operation::Call { user: user.parse().unwrap() };
+    for placed in <[_; 2]>::from(tokio::join!(alpha.order(call("door")), door.order(call("alpha")))) {
+        // Where the other one's offer came before the order, the order picked up.
+        placed.unwrap();
+    }
+    let mut names = Vec::new();
+    for side in [&alpha, &door] {
+        let status = side.until("connected", |s| s["calls"][0]["state"] == "connected").await;
+        assert_eq!(status["calls"].as_array().unwrap().len(), 1, "{status:#}");
+        names.push(status["calls"][0]["call"].clone());
+    }
+    assert_eq!(names[0], names[1], "both are in the same call");
+    alpha.close().await;
+    door.until_idle().await;
+    door.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operator_who_calls_while_the_person_calls_picks_up() {
+    let relay = Relay::start().await;
+    let at_door = Door::open(&relay.url(), "calls = { answer = \"ring\" }").await;
+    let mut anna = Caller::join(&relay.url(), "anna").await;
+    while !relay.users().contains(&"anna".to_owned()) {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let person = async {
+        anna.hear("the door's offer", |m| matches!(m, Message::Offer { .. }).then_some(())).await;
+        anna.call().await
+    };
+    let (placed, mut line) = tokio::join!(at_door.order(Operation::Call { user: "anna".parse().unwrap() }), person);
+    assert_eq!(placed.unwrap()["ok"], true);
+    line.hears(5).await;
+    let status = at_door.status().await;
+    assert_eq!((&status["calls"][0]["state"], &status["calls"][1]), (&"connected".into(), &Value::Null), "{status:#}");
+    at_door.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_further_offer_with_the_same_call_id_changes_the_call_whatever_its_session_is() {
+    let relay = Relay::start().await;
+    let at_door = Door::open(&relay.url(), "").await;
+    let mut anna = Caller::join(&relay.url(), "anna").await;
+    let (peer, sdp, events) = Peer::offer(&ice()).await.unwrap();
+    let offer = |sdp: &str| {
+        let offer = Description { kind: "offer".into(), sdp: sdp.to_owned() };
+        let (user_id, call_id) = (Some("anna".parse().unwrap()), Some("c1".to_owned()));
+        Message::Offer { user_id, target_id: door(), offer, kind: None, call_id }
+    };
+    let answer = |m| match m {
+        Message::Answer { answer, .. } => Some(answer.sdp),
+        Message::Leave { reason, .. } => panic!("the door left: {reason:?}"),
+        _ => None,
+    };
+    anna.say(&offer(&sdp)).await;
+    let first = anna.hear("an answer", answer).await;
+    peer.accept_answer(&first).await.unwrap();
+    let mut line = anna.talk(peer, events).await;
+    let call = at_door.status().await["calls"][0]["call"].clone();
+
+    // The same once more is no news: the same answer, and no other negotiation.
+    anna.say(&offer(&sdp)).await;
+    assert_eq!(anna.hear("the same answer", answer).await, first);
+    let session = callbox::net::sdp::session_id(&sdp).unwrap();
+    anna.say(&offer(&sdp.replacen(session, "4711", 1))).await;
+    assert_ne!(anna.hear("another answer", answer).await, first);
+    line.hears(20).await;
+    let status = at_door.status().await;
+    assert_eq!((&status["calls"][0]["call"], &status["calls"][1]), (&call, &Value::Null), "{status:#}");
+    at_door.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn rings_until_the_operator_answers() {
     let relay = Relay::start().await;
     let door = Door::open(&relay.url(), "calls = { answer = \"ring\" }").await;
