@@ -195,7 +195,7 @@ fn the_check_finds_what_it_looks_for() {
         ("media/video.rs", "    tokio::spawn(async {});"),
         ("net/signaling.rs", "use crate::media::frame::I420;"),
         ("net/signaling.rs", "use webrtc::peer_connection::X;"),
-        ("net/sdp.rs", "    rtc::sdp::parse(text);"),
+        ("net/sdp/read.rs", "    rtc::sdp::parse(text);"),
         ("device/mod.rs", "use rtc::rtp;"),
         ("server/mod.rs", "use crate::device::run;"),
         ("server/mod.rs", "use crate::media;"),

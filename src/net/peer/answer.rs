@@ -1,45 +1,49 @@
-//! Offers and answers: which sections of a call are taken, in which direction, with which codec.
-
-use std::sync::Arc;
+//! Offers and answers: the terms of a call are found in the other side's description, the stack is told of the transport
+//! alone, and our own description is written over the stack's.
 
 use rtc::peer_connection::sdp::RTCSessionDescription;
-use rtc::rtp_transceiver::rtp_sender::RtpCodecKind;
-use webrtc::media_stream::track_local::TrackLocal;
-use webrtc::rtp_transceiver::{RTCRtpTransceiverDirection, RTCRtpTransceiverInit, RtpTransceiver};
 
 use super::PeerError;
-use super::connection::{Agreed, Connection};
+use super::connection::{Connection, Negotiated};
 use super::incoming::CHANNEL;
-use crate::net::sdp::{self, Medium, Section};
+use super::stack::{self, DataChannels};
+use crate::net::sdp::{self, Description, Kind, Local, Remote, SdpError, Setup, Terms};
+
+/// Where the other side says nothing (RFC 8841, sections 5 and 6).
+const SCTP_PORT: u16 = 5000;
+const MAX_MESSAGE_SIZE: u32 = 64 * 1024;
 
 impl Connection {
     /// Applies an offer, first or further, and answers it: the caller hears us and we hear the caller; the caller sees us;
     /// video from the caller is declined. An offer that cannot be used leaves a running call as it was.
     pub(super) async fn answer(&self, offer: &str) -> Result<String, PeerError> {
         let _one = self.negotiation.lock().await;
-        let sections = sdp::sections(offer);
-        match self.apply(offer, &sections).await {
-            Ok(answer) => {
-                self.settle(&sections).await?;
-                Ok(answer)
-            }
+        let offer = Description::read(offer)?;
+        let terms = Terms::of(&offer, Kind::Offer, self.equipment)?;
+        let known = self.negotiated();
+        if known.is_none() && terms.is_empty() {
+            return Err(SdpError::NothingInCommon.into());
+        }
+        let next = Negotiated::of(&offer, &terms, Kind::Offer, known)?;
+        self.incoming.name_section(&offer, &terms);
+        let told = stack::description(Kind::Offer, &next.remote, opposite(next.setup), next.data);
+        let own = match self.apply(told).await {
+            Ok(own) => own,
             Err(error) => {
                 if let Ok(rollback) = RTCSessionDescription::rollback(None) {
                     let _ = self.connection.set_remote_description(rollback).await;
                 }
-                Err(refused(error))
+                return Err(refused(error));
             }
-        }
+        };
+        let own = Description::read(&own)?;
+        let answer = sdp::answer(&offer, &terms, &self.local(&own, next.setup)?);
+        self.settle(next, &offer, &terms, Kind::Offer).await;
+        Ok(answer)
     }
 
-    async fn apply(&self, offer: &str, sections: &[Section<'_>]) -> webrtc::error::Result<String> {
-        self.connection.set_remote_description(RTCSessionDescription::offer(offer.to_owned())?).await?;
-        for kind in [Medium::Audio, Medium::Video] {
-            // Of several sections of a kind the first gets our track; the others are not used.
-            for (index, section) in sections.iter().filter(|section| section.kind == kind).enumerate() {
-                self.take(section, index == 0).await?;
-            }
-        }
+    async fn apply(&self, told: String) -> webrtc::error::Result<String> {
+        self.connection.set_remote_description(RTCSessionDescription::offer(told)?).await?;
         let answer = self.connection.create_answer(None).await?;
         let text = answer.sdp.clone();
         self.connection.set_local_description(answer).await?;
@@ -48,98 +52,106 @@ impl Connection {
 
     pub(super) async fn offer(&self) -> Result<String, PeerError> {
         let _one = self.negotiation.lock().await;
-        for (kind, codec_kind, outgoing) in
-            [(Medium::Audio, RtpCodecKind::Audio, &self.voice), (Medium::Video, RtpCodecKind::Video, &self.video)]
-        {
-            let (send, receive) = self.able(kind);
-            let init = RTCRtpTransceiverInit {
-                direction: direction(send, receive),
-                streams: Vec::new(),
-                send_encodings: Vec::new(),
-            };
-            if send {
-                let track: Arc<dyn TrackLocal> = outgoing.lock().await.track.clone();
-                self.connection.add_transceiver_from_track(track, Some(init)).await?;
-            } else if receive {
-                self.connection.add_transceiver_from_kind(codec_kind, Some(init)).await?;
-            }
-        }
         let channel = self.connection.create_data_channel(CHANNEL, None).await?;
         self.incoming.spawn(self.incoming.clone().serve(channel));
         let offer = self.connection.create_offer(None).await?;
         let text = offer.sdp.clone();
         self.connection.set_local_description(offer).await?;
-        Ok(text)
+        let own = Description::read(&text)?;
+        Ok(sdp::offer(self.equipment, &self.local(&own, Setup::ActPass)?))
     }
 
     pub(super) async fn accept_answer(&self, answer: &str) -> Result<(), PeerError> {
         let _one = self.negotiation.lock().await;
-        let description = RTCSessionDescription::answer(answer.to_owned()).map_err(refused)?;
+        let answer = Description::read(answer)?;
+        let terms = Terms::of(&answer, Kind::Answer, self.equipment)?;
+        if terms.is_empty() {
+            return Err(SdpError::NothingInCommon.into());
+        }
+        let next = Negotiated::of(&answer, &terms, Kind::Answer, self.negotiated())?;
+        let told = stack::description(Kind::Answer, &next.remote, opposite(next.setup), next.data);
+        let description = RTCSessionDescription::answer(told).map_err(refused)?;
         self.connection.set_remote_description(description).await.map_err(refused)?;
-        self.settle(&sdp::sections(answer)).await
-    }
-
-    /// Prepares the answer to one offered section.
-    async fn take(&self, section: &Section<'_>, first: bool) -> webrtc::error::Result<()> {
-        let Some(transceiver) = self.transceiver(section).await else { return Ok(()) };
-        let wanted = first && section.has_our_codec;
-        let (able_to_send, able_to_receive) = self.able(section.kind);
-        let send = wanted && section.receives && able_to_send;
-        let receive = wanted && section.sends && able_to_receive;
-        if send && transceiver.sender().await?.is_none() {
-            let outgoing = if section.kind == Medium::Audio { &self.voice } else { &self.video };
-            let track: Arc<dyn TrackLocal> = outgoing.lock().await.track.clone();
-            self.connection.add_track(track).await?;
-        }
-        // After the track: adding one makes a section send and receive.
-        transceiver.set_direction(direction(send, receive)).await
-    }
-
-    /// Whether there is something to send of a kind, and something to play it on. There is no screen.
-    fn able(&self, kind: Medium) -> (bool, bool) {
-        match kind {
-            Medium::Audio => (self.equipment.microphone, self.equipment.speaker),
-            Medium::Video => (self.equipment.camera, false),
-            Medium::Application => (false, false),
-        }
-    }
-
-    async fn transceiver(&self, section: &Section<'_>) -> Option<Arc<dyn RtpTransceiver>> {
-        for transceiver in self.connection.get_transceivers().await {
-            if matches!(transceiver.mid().await, Ok(Some(mid)) if mid == section.mid) {
-                return Some(transceiver);
-            }
-        }
-        None
-    }
-
-    /// Reads what was negotiated: the other side's sections say what it takes, our senders by which payload type.
-    async fn settle(&self, sections: &[Section<'_>]) -> Result<(), PeerError> {
-        let takes = |kind| sections.iter().any(|s| s.kind == kind && s.receives && s.has_our_codec);
-        let mut agreed = Agreed::default();
-        for sender in self.connection.get_senders().await {
-            let kind = sender.track().kind().await;
-            let codecs = sender.get_parameters().await?.rtp_parameters.codecs;
-            let Some(codec) = codecs.first() else { continue };
-            if kind == RtpCodecKind::Audio && takes(Medium::Audio) {
-                agreed.voice = Some(codec.payload_type);
-            } else if kind == RtpCodecKind::Video && takes(Medium::Video) {
-                let level = sdp::profile_level_id(&codec.rtp_codec.sdp_fmtp_line).unwrap_or("42e01f");
-                agreed.video = Some((codec.payload_type, level.to_ascii_lowercase()));
-            }
-        }
-        self.agree(agreed);
-        self.described().await;
+        self.settle(next, &answer, &terms, Kind::Answer).await;
         Ok(())
+    }
+
+    /// Puts the terms into force.
+    async fn settle(&self, next: Negotiated, theirs: &Description<'_>, terms: &Terms, kind: Kind) {
+        self.agree(next, terms, kind);
+        let mut candidates = Vec::new();
+        for (index, section) in theirs.sections.iter().enumerate() {
+            if terms.takes(index) {
+                candidates.extend_from_slice(&section.candidates);
+            }
+        }
+        self.described(candidates).await;
+    }
+
+    /// What the stack's own description says of us.
+    fn local<'a>(&self, own: &Description<'a>, setup: Setup) -> Result<Local<'a>, PeerError> {
+        let missing = || PeerError::Stack("its own description is not complete".to_owned());
+        let transport = own.sections.first().ok_or_else(missing)?.transport;
+        let candidates = own.sections.iter().flat_map(|section| &section.candidates);
+        let [video, voice] = &self.streams;
+        Ok(Local {
+            origin: own.origin,
+            ufrag: transport.ufrag.ok_or_else(missing)?,
+            password: transport.password.ok_or_else(missing)?,
+            fingerprint: transport.fingerprint.ok_or_else(missing)?,
+            setup,
+            candidates: candidates.filter_map(|candidate| sdp::usable(candidate).ok()).collect(),
+            voice_ssrc: voice.ssrc,
+            video_ssrc: video.ssrc,
+            max_message_size: own
+                .sections
+                .iter()
+                .find_map(|section| section.max_message_size)
+                .unwrap_or(MAX_MESSAGE_SIZE),
+        })
     }
 }
 
-fn direction(send: bool, receive: bool) -> RTCRtpTransceiverDirection {
-    match (send, receive) {
-        (true, true) => RTCRtpTransceiverDirection::Sendrecv,
-        (true, false) => RTCRtpTransceiverDirection::Sendonly,
-        (false, true) => RTCRtpTransceiverDirection::Recvonly,
-        (false, false) => RTCRtpTransceiverDirection::Inactive,
+impl Negotiated {
+    /// What follows from a description for the transport, which outlives every section. `known`: what was negotiated before.
+    fn of(
+        theirs: &Description<'_>,
+        terms: &Terms,
+        kind: Kind,
+        known: Option<Negotiated>,
+    ) -> Result<Negotiated, SdpError> {
+        let section = terms.transport.and_then(|index| theirs.sections.get(index));
+        let remote = match (&section, &known) {
+            (None, Some(known)) => known.remote.clone(),
+            (Some(_), _) | (None, None) => Remote::of(theirs, terms)?,
+        };
+        if known.as_ref().is_some_and(|known| !known.remote.fingerprint.eq_ignore_ascii_case(&remote.fingerprint)) {
+            return Err(SdpError::OtherCertificate);
+        }
+        let said = section.and_then(|section| section.transport.setup);
+        let setup = match (&known, said, kind) {
+            // Roles are for the life of the association (RFC 8842, section 5.5).
+            (Some(known), ..) => known.setup,
+            (None, Some(Setup::Active), _) => Setup::Passive,
+            (None, Some(Setup::Passive), _) => Setup::Active,
+            (None, Some(Setup::ActPass) | None, Kind::Offer) => Setup::Active,
+            (None, Some(Setup::ActPass) | None, Kind::Answer) => Setup::Passive,
+        };
+        let data = terms.data.and_then(|index| theirs.sections.get(index)).map(|section| DataChannels {
+            port: section.sctp_port.unwrap_or(SCTP_PORT),
+            max_message_size: section.max_message_size.unwrap_or(MAX_MESSAGE_SIZE),
+        });
+        // SCTP goes on for as long as the connection.
+        let data = known.and_then(|known| known.data).or(data);
+        Ok(Negotiated { remote, setup, data })
+    }
+}
+
+fn opposite(setup: Setup) -> Setup {
+    match setup {
+        Setup::Active => Setup::Passive,
+        Setup::Passive => Setup::Active,
+        Setup::ActPass => Setup::ActPass,
     }
 }
 

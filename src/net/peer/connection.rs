@@ -1,6 +1,6 @@
 //! One connection with its two streams, from start to release.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -11,14 +11,18 @@ use webrtc::peer_connection::{PeerConnection, RTCIceCandidateInit};
 
 use super::events::Events;
 use super::gathering;
+use super::hearing::Hearing;
 use super::incoming::{Handler, Incoming};
 use super::outgoing::Outgoing;
 use super::relays::Relays;
 use super::reports::SentStream;
 use super::socket::Traffic;
+use super::stack::DataChannels;
 use super::{CloseReason, Equipment, PeerError, PeerEvent, PeerSettings, setup};
 use crate::base::lock::lock;
+use crate::logic::picture::level::Level;
 use crate::logic::unit::{AccessUnit, VoicePacket};
+use crate::net::sdp::{self, Kind, NoPicture, OFFERED_VOICE, Remote, Setup, Terms, Unusable};
 use crate::protocol::{Candidate, MAX_CANDIDATES};
 
 /// Closing takes about a millisecond; what takes longer than this is left to the runtime.
@@ -35,18 +39,30 @@ pub(super) struct Connection {
     pub(super) equipment: Equipment,
     /// One negotiation at a time.
     pub(super) negotiation: AsyncMutex<()>,
+    negotiated: Mutex<Option<Negotiated>>,
     agreed: Mutex<Agreed>,
+    hearing: Arc<Hearing>,
     candidates: Mutex<Candidates>,
+    pub(super) candidates_skipped: AtomicU64,
     released: AtomicBool,
 }
 
-/// What may be sent, as last negotiated.
+/// What outlives the sections of a call: the transport that carries all of them.
+#[derive(Clone)]
+pub(super) struct Negotiated {
+    pub(super) remote: Remote,
+    /// Our part in DTLS.
+    pub(super) setup: Setup,
+    pub(super) data: Option<DataChannels>,
+}
+
+/// What is sent, as last negotiated.
 #[derive(Clone, Default)]
-pub(super) struct Agreed {
-    /// Payload type and `profile-level-id`.
-    pub(super) video: Option<(u8, String)>,
-    /// Payload type.
-    pub(super) voice: Option<u8>,
+struct Agreed {
+    /// The level that the other side's decoder takes.
+    pictures: Option<Level>,
+    no_picture: Option<NoPicture>,
+    voice: bool,
 }
 
 #[derive(Default)]
@@ -68,34 +84,71 @@ impl Connection {
         let epoch = Instant::now();
         let streams = [Arc::new(SentStream::new(90_000, epoch)), Arc::new(SentStream::new(48_000, epoch))];
         let handler = Arc::new(Handler(incoming.clone()));
-        let connection = setup::connection(settings, servers, events, traffic, streams.clone(), handler).await?;
+        let hearing = Arc::new(Hearing::default());
+        let connection =
+            setup::connection(settings, servers, events, traffic, streams.clone(), hearing.clone(), handler).await?;
         incoming.spawn(incoming.clone().watch(Arc::downgrade(&connection), settings.liveness));
         let [video, voice] = &streams;
+        let video = Outgoing::new(RtpCodecKind::Video, video.clone());
+        let voice = Outgoing::new(RtpCodecKind::Audio, voice.clone());
+        setup::add_tracks(&connection, [voice.track.clone(), video.track.clone()]).await?;
         let connection = Connection {
             connection,
             incoming,
-            video: AsyncMutex::new(Outgoing::new(RtpCodecKind::Video, video.clone())),
-            voice: AsyncMutex::new(Outgoing::new(RtpCodecKind::Audio, voice.clone())),
+            video: AsyncMutex::new(video),
+            voice: AsyncMutex::new(voice),
             streams,
             equipment: settings.equipment,
             negotiation: AsyncMutex::new(()),
+            negotiated: Mutex::default(),
             agreed: Mutex::default(),
+            hearing,
             candidates: Mutex::default(),
+            candidates_skipped: AtomicU64::new(0),
             released: AtomicBool::new(false),
         };
         Ok((connection, receiver))
     }
 
-    pub(super) fn agree(&self, agreed: Agreed) {
-        *lock(&self.agreed) = agreed;
+    pub(super) fn negotiated(&self) -> Option<Negotiated> {
+        lock(&self.negotiated).clone()
+    }
+
+    /// From now on these terms count. `kind` of the description in which the other side accepted them.
+    pub(super) fn agree(&self, negotiated: Negotiated, terms: &Terms, kind: Kind) {
+        *lock(&self.negotiated) = Some(negotiated);
+        let [video, voice] = &self.streams;
+        if let Some(format) = terms.pictures() {
+            video.payload_type.store(format.payload_type, Ordering::Relaxed);
+        }
+        match &terms.voice {
+            Some(agreed) => {
+                voice.payload_type.store(agreed.payload_type, Ordering::Relaxed);
+                let mut expected = vec![agreed.payload_type];
+                // Whoever answers sends what was offered under the number that we gave it.
+                expected.extend((kind == Kind::Answer).then_some(OFFERED_VOICE));
+                expected.retain(|_| agreed.receives);
+                self.hearing.agree(expected, agreed.marks.clone());
+            }
+            None => self.hearing.agree(Vec::new(), Default::default()),
+        }
+        *lock(&self.agreed) = Agreed {
+            pictures: terms.pictures().map(|format| format.level),
+            no_picture: terms.no_picture(),
+            voice: terms.voice.as_ref().is_some_and(|voice| voice.sends),
+        };
     }
 
     fn agreed(&self) -> Agreed {
         lock(&self.agreed).clone()
     }
 
-    pub(super) fn video_level(&self) -> Option<String> {
-        self.agreed().video.map(|(_, level)| level)
+    pub(super) fn pictures(&self) -> Option<Level> {
+        self.agreed().pictures
+    }
+
+    pub(super) fn no_picture(&self) -> Option<NoPicture> {
+        self.agreed().no_picture
     }
 
     /// The description with the candidates that are there at once.
@@ -112,10 +165,10 @@ impl Connection {
     }
 
     pub(super) async fn send_video(&self, unit: &AccessUnit) -> Result<(), PeerError> {
-        match self.agreed().video {
+        match self.agreed().pictures {
             _ if self.incoming.events.is_closed() => Err(PeerError::Closed),
             _ if self.incoming.traffic.is_muted() => Ok(()),
-            Some((payload_type, _)) => self.video.lock().await.send_video(unit, payload_type).await,
+            Some(_) => self.video.lock().await.send_video(unit).await,
             None => Ok(()),
         }
     }
@@ -124,29 +177,29 @@ impl Connection {
         match self.agreed().voice {
             _ if self.incoming.events.is_closed() => Err(PeerError::Closed),
             _ if self.incoming.traffic.is_muted() => Ok(()),
-            Some(payload_type) => self.voice.lock().await.send_voice(packet, payload_type).await,
-            None => Ok(()),
+            true => self.voice.lock().await.send_voice(packet).await,
+            false => Ok(()),
         }
     }
 
     pub(super) async fn add_candidate(&self, candidate: &Candidate) -> Result<(), PeerError> {
-        // The network type decides what is done with it: no TCP connections on behalf of others.
-        if !candidate.candidate.split(' ').nth(2).is_some_and(|protocol| protocol.eq_ignore_ascii_case("udp")) {
-            return match candidate.candidate.trim() {
-                "" => Ok(()),
-                text if text.to_ascii_lowercase().contains(" tcp ") => Ok(()),
-                _ => {
-                    Err(PeerError::Candidate("it is not of the form candidate:FOUNDATION COMPONENT udp ...".to_owned()))
-                }
-            };
+        if candidate.candidate.trim().is_empty() {
+            return Ok(());
         }
-        let candidate = RTCIceCandidateInit {
-            candidate: candidate.candidate.clone(),
-            sdp_mid: candidate.sdp_mid.clone(),
-            sdp_mline_index: candidate.sdp_m_line_index,
-            username_fragment: candidate.username_fragment.clone(),
-            url: None,
-        };
+        match sdp::usable(&candidate.candidate) {
+            Ok(plain) => self.add_usable(plain).await,
+            Err(Unusable::Unsupported) => {
+                self.candidates_skipped.fetch_add(1, Ordering::Relaxed);
+                Ok(())
+            }
+            Err(Unusable::Malformed) => {
+                Err(PeerError::Candidate("it is not of the form candidate:FOUNDATION COMPONENT udp ...".to_owned()))
+            }
+        }
+    }
+
+    async fn add_usable(&self, candidate: String) -> Result<(), PeerError> {
+        let candidate = RTCIceCandidateInit { candidate, ..Default::default() };
         {
             let mut candidates = self.candidates();
             candidates.taken += 1;
@@ -161,17 +214,29 @@ impl Connection {
         self.connection.add_ice_candidate(candidate).await.map_err(|error| PeerError::Candidate(error.to_string()))
     }
 
-    /// The other side's description is set: early candidates go in, and a fresh count begins.
-    pub(super) async fn described(&self) {
-        let early = {
-            let mut candidates = self.candidates();
-            candidates.described = true;
-            candidates.taken = candidates.early.len();
-            std::mem::take(&mut candidates.early)
+    /// The other side's description is set: its candidates and early ones go in, and a fresh count begins. One that cannot be
+    /// used costs itself alone.
+    pub(super) async fn described(&self, candidates: Vec<&str>) {
+        let mut all: Vec<String> = Vec::new();
+        for candidate in candidates {
+            match sdp::usable(candidate) {
+                Ok(plain) if !all.contains(&plain) => all.push(plain),
+                Ok(_) => {}
+                Err(_) => _ = self.candidates_skipped.fetch_add(1, Ordering::Relaxed),
+            }
+        }
+        let all: Vec<RTCIceCandidateInit> = {
+            let mut known = self.candidates();
+            known.described = true;
+            let written = all.into_iter().map(|candidate| RTCIceCandidateInit { candidate, ..Default::default() });
+            let all = written.chain(std::mem::take(&mut known.early)).take(MAX_CANDIDATES).collect::<Vec<_>>();
+            known.taken = all.len();
+            all
         };
-        for candidate in early {
+        for candidate in all {
             if let Err(error) = self.connection.add_ice_candidate(candidate).await {
-                log::warn!(error:% = error; "an early candidate could not be used");
+                self.candidates_skipped.fetch_add(1, Ordering::Relaxed);
+                log::debug!(error:% = error; "a candidate could not be used");
             }
         }
     }

@@ -1,16 +1,15 @@
 //! What comes from the connection's task: states, candidates, voice, the data channel. Callbacks run on that task, so
 //! they only put events into the queue or spawn.
 
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
 
 use rtc::peer_connection::transport::{RTCDtlsTransportState, RTCSctpTransportState};
-use rtc::rtp_transceiver::rtp_sender::RtpCodecKind;
 use rtc::statistics::report::{RTCStatsReport, RTCStatsReportEntry};
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 use webrtc::data_channel::{DataChannel, DataChannelEvent, RTCDataChannelMessage};
-use webrtc::media_stream::track_remote::{TrackRemote, TrackRemoteEvent};
 use webrtc::peer_connection::{
     PeerConnection, PeerConnectionEventHandler, RTCIceCandidateType, RTCIceGatheringState, RTCPeerConnectionIceEvent,
     RTCPeerConnectionState, StatsSelector,
@@ -23,15 +22,15 @@ use super::relays::Relays;
 use super::socket::Traffic;
 use super::{CloseReason, PeerEvent};
 use crate::base::lock::lock;
-use crate::logic::unit::ReceivedVoice;
+use crate::net::sdp::{Description, Terms};
 use crate::protocol::Candidate;
 
 /// Label of our data channel; others are left alone.
 pub(super) const CHANNEL: &str = "callbox";
 /// Longest data channel message that is read.
 const MAX_TEXT: usize = 4096;
-/// Tasks of one peer (its voice, its data channel, the watch). The other side can make tracks and channels come and go,
-/// so more than this are not served.
+/// Tasks of one peer (its data channel, the watch). The other side can make channels come and go, so more than this are
+/// not served.
 const MAX_TASKS: usize = 16;
 /// How often it is checked whether the other side has closed, and whether it answers: the stack has no events for either.
 const WATCH: Duration = Duration::from_millis(250);
@@ -45,6 +44,8 @@ pub(super) struct Incoming {
     pub(super) traffic: Arc<Traffic>,
     pub(super) gathering: Gathering,
     relays: Relays,
+    /// The section that our candidates belong to: its mid, if it has one, and its index.
+    section: Mutex<(Option<String>, u16)>,
     channel: Mutex<Option<Arc<dyn DataChannel>>>,
     tasks: Mutex<Option<Vec<AbortHandle>>>,
     /// There is something to look at.
@@ -54,7 +55,18 @@ pub(super) struct Incoming {
 impl Incoming {
     pub(super) fn new(events: Arc<Events>, relays: Relays, traffic: Arc<Traffic>) -> Incoming {
         let (channel, tasks) = (Mutex::new(None), Mutex::new(Some(Vec::new())));
-        Incoming { events, traffic, gathering: Gathering::new(), relays, channel, tasks, nudge: Notify::new() }
+        // Where we offer, the first one.
+        let section = Mutex::new((Some("0".to_owned()), 0));
+        let gathering = Gathering::new();
+        Incoming { events, traffic, gathering, relays, section, channel, tasks, nudge: Notify::new() }
+    }
+
+    /// From now on candidates belong to the section of this offer that has the transport.
+    pub(super) fn name_section(&self, offer: &Description<'_>, terms: &Terms) {
+        if let Some(index) = terms.transport {
+            let mid = offer.sections.get(index).and_then(|section| section.mid);
+            *lock(&self.section) = (mid.map(str::to_owned), u16::try_from(index).unwrap_or_default());
+        }
     }
 
     pub(super) fn channel(&self) -> Option<Arc<dyn DataChannel>> {
@@ -73,7 +85,7 @@ impl Incoming {
         if let Some(tasks) = &mut *lock(&self.tasks) {
             tasks.retain(|task| !task.is_finished());
             match tasks.len() {
-                MAX_TASKS.. => log::debug!("a caller opened more tracks and channels than are served"),
+                MAX_TASKS.. => log::debug!("a caller opened more channels than are served"),
                 _ => tasks.push(tokio::spawn(task).abort_handle()),
             }
         }
@@ -177,13 +189,17 @@ impl PeerConnectionEventHandler for Handler {
         if event.candidate.typ == RTCIceCandidateType::Relay {
             self.0.relays.found();
         }
+        // Without an address of a family the stack gives the socket's, "::", which leads nowhere.
+        if event.candidate.address.parse().is_ok_and(|address: IpAddr| address.is_unspecified()) {
+            return;
+        }
         match event.candidate.to_json() {
             Ok(found) => {
+                let (sdp_mid, index) = lock(&self.0.section).clone();
                 let candidate = Candidate {
                     candidate: found.candidate,
-                    // Everything is bundled, so that the first section's transport is the only one.
-                    sdp_mid: found.sdp_mid.filter(|mid| !mid.is_empty()),
-                    sdp_m_line_index: Some(found.sdp_mline_index.unwrap_or(0)),
+                    sdp_mid,
+                    sdp_m_line_index: Some(index),
                     username_fragment: found.username_fragment,
                 };
                 if !self.0.gathering.keep(&candidate) {
@@ -212,26 +228,6 @@ impl PeerConnectionEventHandler for Handler {
             // Whether a connection that is lost comes back is not the stack's to decide.
             _ => {}
         }
-    }
-
-    async fn on_track(&self, track: Arc<dyn TrackRemote>) {
-        let incoming = self.0.clone();
-        self.0.spawn(async move {
-            let voice = track.kind().await == RtpCodecKind::Audio;
-            while let Some(event) = track.poll().await {
-                match event {
-                    TrackRemoteEvent::OnRtpPacket(packet) if voice && !packet.payload.is_empty() => {
-                        incoming.events.voice(ReceivedVoice {
-                            sequence: packet.header.sequence_number,
-                            timestamp: packet.header.timestamp,
-                            payload: packet.payload,
-                        });
-                    }
-                    TrackRemoteEvent::OnEnded => return,
-                    _ => {}
-                }
-            }
-        });
     }
 
     async fn on_data_channel(&self, channel: Arc<dyn DataChannel>) {

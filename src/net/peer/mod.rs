@@ -7,6 +7,7 @@ mod consent;
 mod events;
 mod gathering;
 mod guard;
+mod hearing;
 mod incoming;
 mod outgoing;
 mod relays;
@@ -14,6 +15,7 @@ mod repairs;
 mod reports;
 mod setup;
 mod socket;
+mod stack;
 mod stats;
 #[cfg(test)]
 mod tests;
@@ -25,10 +27,12 @@ use std::sync::Arc;
 use futures_util::FutureExt;
 use tokio::sync::mpsc::Receiver;
 
-use super::sdp::SdpError;
+use super::sdp::{NoPicture, SdpError};
+use crate::logic::picture::level::Level;
 use crate::logic::unit::{AccessUnit, ReceivedVoice, VoicePacket};
 use crate::protocol::{Candidate, IceServer};
 
+pub use super::sdp::Equipment;
 pub use consent::Liveness;
 pub use stats::{PairStats, PeerStats, SocketStats, StreamStats};
 
@@ -50,20 +54,6 @@ pub struct PeerSettings {
     pub mdns: bool,
     pub equipment: Equipment,
     pub liveness: Liveness,
-}
-
-/// What this side has. A section whose device is missing on both ends of it is declined.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Equipment {
-    pub camera: bool,
-    pub microphone: bool,
-    pub speaker: bool,
-}
-
-impl Default for Equipment {
-    fn default() -> Equipment {
-        Equipment { camera: true, microphone: true, speaker: true }
-    }
 }
 
 /// What a peer tells its owner.
@@ -152,13 +142,11 @@ impl Peer {
 
     /// The answer to our offer. It ends the call if it cannot be used.
     pub async fn accept_answer(&self, sdp: &str) -> Result<(), PeerError> {
-        super::sdp::check(sdp)?;
         self.guarded(self.connection.accept_answer(sdp)).await
     }
 
     /// A further offer of the same session (tracks added or removed, ICE restart); returns our answer.
     pub async fn renegotiate(&self, offer_sdp: &str) -> Result<String, PeerError> {
-        super::sdp::check(offer_sdp)?;
         self.guarded(self.connection.answer(offer_sdp)).await
     }
 
@@ -171,9 +159,14 @@ impl Peer {
         }
     }
 
-    /// The `profile-level-id` the other side's decoder is bound to; `None`: it takes no video.
-    pub fn video_level(&self) -> Option<String> {
-        self.connection.video_level()
+    /// The level that the other side's decoder takes; `None`: it gets no pictures.
+    pub fn pictures(&self) -> Option<Level> {
+        self.connection.pictures()
+    }
+
+    /// Why the other side gets no pictures although it wants them.
+    pub fn no_picture(&self) -> Option<NoPicture> {
+        self.connection.no_picture()
     }
 
     /// Sends one picture, timestamped by its capture time. Waits while the connection cannot take more. Does nothing

@@ -13,11 +13,13 @@ use webrtc::media_stream::track_local::static_rtp::TrackLocalStaticRTP;
 use super::reports::SentStream;
 use super::{PeerError, setup};
 use crate::logic::unit::{AccessUnit, VoicePacket};
+use crate::net::sdp::{OFFERED_VIDEO, OFFERED_VOICE};
 
 /// One stream on its way out.
 pub(super) struct Outgoing {
     pub(super) stream: Arc<SentStream>,
     pub(super) track: Arc<TrackLocalStaticRTP>,
+    payload_type: u8,
     next_sequence: u16,
     /// The next packet starts a stretch of talk (RFC 7587, section 4.1), or is the first after a gap.
     next_position: Option<u64>,
@@ -25,31 +27,38 @@ pub(super) struct Outgoing {
 
 impl Outgoing {
     pub(super) fn new(kind: RtpCodecKind, stream: Arc<SentStream>) -> Outgoing {
-        Outgoing { track: setup::track(kind, &stream), stream, next_sequence: fastrand::u16(..), next_position: None }
+        Outgoing {
+            track: setup::track(kind, &stream),
+            payload_type: if kind == RtpCodecKind::Video { OFFERED_VIDEO } else { OFFERED_VOICE },
+            stream,
+            next_sequence: fastrand::u16(..),
+            next_position: None,
+        }
     }
 
-    pub(super) async fn send_video(&mut self, unit: &AccessUnit, payload_type: u8) -> Result<(), PeerError> {
+    pub(super) async fn send_video(&mut self, unit: &AccessUnit) -> Result<(), PeerError> {
         let timestamp = self.stream.timestamp_at(unit.captured);
         let last = unit.payloads().len().saturating_sub(1);
         for (index, payload) in unit.payloads().iter().enumerate() {
-            self.send(payload.clone(), timestamp, index == last, payload_type).await?;
+            self.send(payload.clone(), timestamp, index == last).await?;
         }
         Ok(())
     }
 
-    pub(super) async fn send_voice(&mut self, packet: &VoicePacket, payload_type: u8) -> Result<(), PeerError> {
+    pub(super) async fn send_voice(&mut self, packet: &VoicePacket) -> Result<(), PeerError> {
         let timestamp = self.stream.timestamp_of(packet.position);
         let after = packet.position + VoicePacket::SAMPLES;
         let marker = self.next_position.replace(after) != Some(packet.position);
         self.stream.follow(after, Instant::now());
-        self.send(packet.data.clone(), timestamp, marker, payload_type).await
+        self.send(packet.data.clone(), timestamp, marker).await
     }
 
-    async fn send(&mut self, payload: Bytes, timestamp: u32, marker: bool, payload_type: u8) -> Result<(), PeerError> {
+    async fn send(&mut self, payload: Bytes, timestamp: u32, marker: bool) -> Result<(), PeerError> {
         let header = Header {
             version: 2,
             marker,
-            payload_type,
+            // The one that the stack knows; `reports` puts the agreed one in its place.
+            payload_type: self.payload_type,
             sequence_number: self.next_sequence,
             timestamp,
             ssrc: self.stream.ssrc,

@@ -1,8 +1,9 @@
-//! RTCP that concerns us: key-frame requests and loss reports of the other side, and the clocks in our sender reports.
+//! What stands between the stack and the network: it hears the caller's voice, key-frame requests and loss reports, and sets
+//! payload types and the clocks in our sender reports right.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use rtc::interceptor::{Attribute, Interceptor, Packet, StreamInfo, TaggedPacket};
@@ -16,6 +17,7 @@ use rtc::sansio::Protocol;
 use rtc::shared::error::Error;
 
 use super::events::Events;
+use super::hearing::{Ear, Hearing};
 use super::repairs::Repairs;
 
 /// One stream that we send: what it counted, what the other side reported, and the clock of its RTP timestamps.
@@ -26,6 +28,8 @@ pub(super) struct SentStream {
     /// RTP timestamp at the peer's epoch.
     first_timestamp: u32,
     epoch: Instant,
+    /// The number of its format on the other side.
+    pub(super) payload_type: AtomicU8,
     /// How much later than the epoch the stream's position 0 was captured, in nanoseconds.
     shift: AtomicI64,
     pub(super) packets: AtomicU64,
@@ -46,6 +50,7 @@ impl SentStream {
             clock_rate,
             first_timestamp: fastrand::u32(..),
             epoch,
+            payload_type: AtomicU8::new(0),
             shift: AtomicI64::new(0),
             packets: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
@@ -95,19 +100,22 @@ fn signed_nanos(later: Instant, earlier: Instant) -> i128 {
 
 /// Sits closest to the network. Inbound it tells the owner of PLI (RFC 4585, section 6.3.1) and FIR (RFC 5104, section
 /// 4.3.1), notes what reception reports say, and bounds what is asked for again; outbound it counts retransmissions and moves the RTP time in sender reports from "when it was
-/// written" to "when it was captured", which is what browsers synchronise lips by.
+/// written" to "when it was captured", which is what browsers synchronise lips by. RTP that comes in goes no further.
 pub(super) struct Reports {
     events: Arc<Events>,
     streams: [Arc<SentStream>; 2],
     repairs: Repairs,
+    hearing: Arc<Hearing>,
+    ear: Ear,
     inbound: VecDeque<TaggedPacket>,
     outbound: VecDeque<TaggedPacket>,
 }
 
 impl Reports {
-    pub(super) fn new(events: Arc<Events>, streams: [Arc<SentStream>; 2]) -> Reports {
+    pub(super) fn new(events: Arc<Events>, streams: [Arc<SentStream>; 2], hearing: Arc<Hearing>) -> Reports {
         let repairs = Repairs::new(Instant::now());
-        Reports { events, streams, repairs, inbound: VecDeque::new(), outbound: VecDeque::new() }
+        let (inbound, outbound) = (VecDeque::new(), VecDeque::new());
+        Reports { events, streams, repairs, hearing, ear: Ear::new(), inbound, outbound }
     }
 
     fn stream(&self, ssrc: u32) -> Option<&SentStream> {
@@ -146,7 +154,13 @@ impl Protocol<TaggedPacket, TaggedPacket, ()> for Reports {
     type Time = Instant;
 
     fn handle_read(&mut self, mut arrived: TaggedPacket) -> Result<(), Error> {
-        if let Packet::Rtcp(packets) = &mut arrived.message.packet {
+        let Packet::Rtcp(packets) = &mut arrived.message.packet else {
+            if let Some(voice) = self.ear.hear(&self.hearing, arrived)? {
+                self.events.voice(voice);
+            }
+            return Ok(());
+        };
+        {
             for packet in packets {
                 self.read(packet.as_ref());
                 let request = packet.as_any().downcast_ref::<TransportLayerNack>();
@@ -155,7 +169,7 @@ impl Protocol<TaggedPacket, TaggedPacket, ()> for Reports {
                 }
             }
         }
-        self.inbound.push_back(arrived);
+        self.inbound.extend(self.ear.read(arrived)?);
         Ok(())
     }
 
@@ -170,9 +184,10 @@ impl Protocol<TaggedPacket, TaggedPacket, ()> for Reports {
                 let taken = std::mem::take(packets);
                 *packets = taken.into_iter().map(|report| self.with_capture_time(report, packet.now)).collect();
             }
-            Packet::Rtp(media) if again => {
+            Packet::Rtp(media) => {
                 if let Some(stream) = self.stream(media.header.ssrc) {
-                    stream.retransmitted.fetch_add(1, Ordering::Relaxed);
+                    media.header.payload_type = stream.payload_type.load(Ordering::Relaxed);
+                    stream.retransmitted.fetch_add(u64::from(again), Ordering::Relaxed);
                 }
             }
             _ => {}
@@ -182,7 +197,15 @@ impl Protocol<TaggedPacket, TaggedPacket, ()> for Reports {
     }
 
     fn poll_write(&mut self) -> Option<TaggedPacket> {
-        self.outbound.pop_front()
+        self.outbound.pop_front().or_else(|| self.ear.report())
+    }
+
+    fn handle_timeout(&mut self, now: Instant) -> Result<(), Error> {
+        self.ear.handle_timeout(now)
+    }
+
+    fn poll_timeout(&mut self) -> Option<Instant> {
+        self.ear.poll_timeout()
     }
 }
 

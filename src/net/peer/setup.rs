@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
-use rtc::interceptor::{NackResponderBuilder, ReceiverReportBuilder, Registry, SenderReportBuilder, Slot};
+use rtc::interceptor::{NackResponderBuilder, Registry, SenderReportBuilder, Slot};
 use rtc::media_stream::MediaStreamTrack;
 use rtc::peer_connection::certificate::CertificateParams;
 use rtc::peer_connection::configuration::media_engine::{MIME_TYPE_H264, MIME_TYPE_OPUS};
@@ -18,14 +18,17 @@ use webrtc::peer_connection::{
     MediaEngine, PeerConnection, PeerConnectionBuilder, PeerConnectionEventHandler, RTCCertificate,
     RTCConfigurationBuilder, RTCIceServer, RTCIceTransportPolicy, SettingEngineBuilder,
 };
+use webrtc::rtp_transceiver::{RTCRtpTransceiverDirection, RTCRtpTransceiverInit};
 
 use super::events::Events;
 use super::guard::Guard;
+use super::hearing::Hearing;
 use super::relays::is_turn;
 use super::reports::{Reports, SentStream};
 use super::socket::Traffic;
 use super::{PeerError, PeerSettings};
 use crate::base::lock::lock;
+use crate::net::sdp::{H264_FORMAT, OFFERED_VIDEO, OFFERED_VOICE, OPUS_FORMAT, STREAM, VIDEO_FEEDBACK};
 
 /// How often unanswered connectivity checks are repeated. The default of 200 ms is most of the wait for a first picture.
 const CHECK_INTERVAL: Duration = Duration::from_millis(10);
@@ -42,11 +45,6 @@ const NEVER: Duration = Duration::ZERO;
 const MAX_ICE_SERVERS: usize = 8;
 /// A certificate is replaced when it has less than this left; it must outlive the calls made with it.
 const CERTIFICATE_RESERVE: Duration = Duration::from_secs(24 * 3600);
-/// Constrained baseline, level 3.1 (1280x720 at 30).
-const H264_FORMAT: &str = "level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42e01f";
-const OPUS_FORMAT: &str = "minptime=10;useinbandfec=1";
-/// Audio and video share a stream name, so that browsers play them in sync.
-const STREAM: &str = "callbox";
 
 /// A connection that has not negotiated anything yet.
 pub(super) async fn connection(
@@ -55,6 +53,7 @@ pub(super) async fn connection(
     events: Arc<Events>,
     traffic: Arc<Traffic>,
     streams: [Arc<SentStream>; 2],
+    hearing: Arc<Hearing>,
     handler: Arc<dyn PeerConnectionEventHandler>,
 ) -> Result<Arc<dyn PeerConnection>, PeerError> {
     if settings.relay_only && !servers.iter().flat_map(|server| &server.urls).any(|url| is_turn(url)) {
@@ -68,7 +67,7 @@ pub(super) async fn connection(
             .with_ice_transport_policy(policy)
             .with_certificates(vec![certificate()?])
             .build();
-        let (engine, registry) = media(&events, &streams)?;
+        let (engine, registry) = media(&events, &streams, &hearing)?;
         let guard = Arc::new(Guard::new(events.clone(), traffic.clone()));
         let built = PeerConnectionBuilder::new()
             .with_configuration(configuration)
@@ -92,6 +91,19 @@ pub(super) async fn connection(
             Err(error) => return Err(error.into()),
         }
     }
+}
+
+/// The stack's two senders, voice first, whatever will become of them.
+pub(super) async fn add_tracks(
+    connection: &Arc<dyn PeerConnection>,
+    tracks: [Arc<TrackLocalStaticRTP>; 2],
+) -> Result<(), PeerError> {
+    for track in tracks {
+        let direction = RTCRtpTransceiverDirection::Sendonly;
+        let init = RTCRtpTransceiverInit { direction, streams: Vec::new(), send_encodings: Vec::new() };
+        connection.add_transceiver_from_track(track, Some(init)).await?;
+    }
+    Ok(())
 }
 
 fn setting_engine(settings: &PeerSettings, mdns: bool) -> SettingEngineBuilder {
@@ -145,15 +157,20 @@ pub(super) fn ice_servers(settings: &PeerSettings) -> Vec<RTCIceServer> {
 
 /// Codecs and the interceptors of RTP and RTCP. Bandwidth estimation has its place here: its feedback is registered with
 /// the engine and its interceptors go into the registry.
-fn media(events: &Arc<Events>, streams: &[Arc<SentStream>; 2]) -> webrtc::error::Result<(MediaEngine, Registry)> {
+fn media(
+    events: &Arc<Events>,
+    streams: &[Arc<SentStream>; 2],
+    hearing: &Arc<Hearing>,
+) -> webrtc::error::Result<(MediaEngine, Registry)> {
     let mut engine = MediaEngine::default();
-    engine.register_codec(RTCRtpCodecParameters { rtp_codec: h264(), payload_type: 102 }, RtpCodecKind::Video)?;
-    engine.register_codec(RTCRtpCodecParameters { rtp_codec: opus(), payload_type: 111 }, RtpCodecKind::Audio)?;
+    let (h264, opus) = ((h264(), OFFERED_VIDEO), (opus(), OFFERED_VOICE));
+    for ((rtp_codec, payload_type), kind) in [(h264, RtpCodecKind::Video), (opus, RtpCodecKind::Audio)] {
+        engine.register_codec(RTCRtpCodecParameters { rtp_codec, payload_type }, kind)?;
+    }
     let registry = Registry::new()
         .with(Slot::NackResponder, NackResponderBuilder::new().build())
-        .with(Slot::ReceiverReport, ReceiverReportBuilder::new().build())
         .with(Slot::SenderReport, SenderReportBuilder::new().build())
-        .with(Slot::from(500), Reports::new(events.clone(), streams.clone()));
+        .with(Slot::from(500), Reports::new(events.clone(), streams.clone(), hearing.clone()));
     Ok((engine, registry))
 }
 
@@ -178,13 +195,16 @@ pub(super) fn track(kind: RtpCodecKind, stream: &SentStream) -> Arc<TrackLocalSt
 }
 
 fn h264() -> RTCRtpCodec {
-    let feedback = |kind: &str, parameter: &str| RTCPFeedback { typ: kind.to_owned(), parameter: parameter.to_owned() };
+    let feedback = VIDEO_FEEDBACK.map(|kind| {
+        let (typ, parameter) = kind.split_once(' ').unwrap_or((kind, ""));
+        RTCPFeedback { typ: typ.to_owned(), parameter: parameter.to_owned() }
+    });
     RTCRtpCodec {
         mime_type: MIME_TYPE_H264.to_owned(),
         clock_rate: 90_000,
         channels: 0,
         sdp_fmtp_line: H264_FORMAT.to_owned(),
-        rtcp_feedback: vec![feedback("nack", ""), feedback("nack", "pli"), feedback("ccm", "fir")],
+        rtcp_feedback: feedback.to_vec(),
     }
 }
 

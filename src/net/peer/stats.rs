@@ -19,6 +19,8 @@ pub struct PeerStats {
     pub voice: StreamStats,
     /// Packets of the other side's voice that were dropped because they were not read.
     pub voice_dropped: u64,
+    /// Candidates of the other side that are of no use here.
+    pub candidates_skipped: u64,
     pub socket: SocketStats,
 }
 
@@ -70,6 +72,7 @@ impl Connection {
             voice: voice.stats(),
             voice_dropped: self.incoming.events.voice_dropped(),
             socket: SocketStats { dropped: self.incoming.traffic.dropped(), muted: self.incoming.traffic.is_muted() },
+            candidates_skipped: self.candidates_skipped.load(Ordering::Relaxed),
         }
     }
 }

@@ -53,7 +53,7 @@ async fn a_lost_packet_is_sent_again_and_losses_are_counted() {
 fn nobody_has_more_sent_again_than_the_uplink_can_bear() {
     let epoch = Instant::now();
     let streams = [Arc::new(SentStream::new(90_000, epoch)), Arc::new(SentStream::new(48_000, epoch))];
-    let mut reports = Reports::new(Arc::new(Events::new().0), streams);
+    let mut reports = Reports::new(Arc::new(Events::new().0), streams, Arc::default());
     let mut passed = |pairs, lost_packets, now| {
         let nacks = vec![NackPair { packet_id: 7, lost_packets }; pairs];
         let request = TransportLayerNack { sender_ssrc: 1, media_ssrc: 2, nacks };
@@ -85,7 +85,7 @@ fn timestamps_follow_the_capture_clock() {
 
 /// A sender report as the stack writes it, through our interceptor.
 fn reported(streams: [Arc<SentStream>; 2], ssrc: u32, now: Instant) -> u32 {
-    let mut reports = Reports::new(Arc::new(Events::new().0), streams);
+    let mut reports = Reports::new(Arc::new(Events::new().0), streams, Arc::default());
     let report = SenderReport { ssrc, rtp_time: 12_345, ..Default::default() };
     let message = AttributedPacket::new(Packet::Rtcp(vec![Box::new(report)]));
     reports.handle_write(TaggedPacket { now, transport: TransportContext::default(), message }).unwrap();

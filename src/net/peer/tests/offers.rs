@@ -1,14 +1,17 @@
-//! Offers as the browsers' three engines word them, whole and broken.
+//! Offers and answers as other clients word them, whole and broken, at a real connection.
 
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 
 use super::*;
+use crate::logic::picture::level::Level;
 use crate::net::peer::{Equipment, PeerError};
+use crate::net::sdp::NoPicture;
+use crate::net::sdp::tests::{
+    AIORTC, ANSWER_WITHOUT_H264, CHROMIUM, FIREFOX, GSTREAMER, GSTREAMERS_ANSWER, LIBDATACHANNEL, PION, SAFARI,
+    WITHOUT_H264,
+};
 
-pub(super) const CHROMIUM: &str = include_str!("offers/chromium.sdp");
-const FIREFOX: &str = include_str!("offers/firefox.sdp");
-const SAFARI: &str = include_str!("offers/safari.sdp");
 /// How many broken offers are tried; each costs a few milliseconds.
 const BROKEN: usize = 400;
 
@@ -22,8 +25,15 @@ fn section<'a>(sdp: &'a str, kind: &str) -> &'a str {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_engine_is_answered() {
-    for (offer, payload_type, data) in [(CHROMIUM, 106, true), (FIREFOX, 126, true), (SAFARI, 98, false)] {
+async fn every_client_is_answered() {
+    for (offer, payload_type, data) in [
+        (CHROMIUM, 106, true),
+        (FIREFOX, 126, true),
+        (SAFARI, 98, false),
+        (AIORTC, 101, true),
+        (LIBDATACHANNEL, 102, true),
+        (PION, 106, false),
+    ] {
         let (peer, answer, _events) = Peer::answer(&loopback(), &wire(offer)).await.unwrap();
         let (audio, video) = (section(&answer, "audio"), section(&answer, "video"));
         assert!(audio.contains("opus/48000/2") && audio.contains("a=sendrecv"), "{answer}");
@@ -32,7 +42,7 @@ async fn every_engine_is_answered() {
         assert!(video.contains(&format!("a=rtcp-fb:{payload_type} nack pli")), "{answer}");
         assert!(!video.contains("transport-cc") && !video.contains("remb"), "{answer}");
         assert_eq!(answer.contains("m=application 9"), data, "{answer}");
-        assert_eq!(peer.video_level().as_deref(), Some("42e01f"));
+        assert_eq!(peer.pictures(), Some(Level::L3_1));
         assert_eq!(audio.matches("cname:").next(), video.matches("cname:").next());
         peer.close().await;
     }
@@ -40,14 +50,30 @@ async fn every_engine_is_answered() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_our_video_codec_there_is_only_sound() {
-    let vp8_only: String = CHROMIUM.lines().filter(|l| !l.contains("H264")).map(|l| format!("{l}\r\n")).collect();
-    let other_profiles = wire(CHROMIUM).replace("42e01f", "42e01x");
-    for offer in [vp8_only, other_profiles] {
-        let (peer, answer, _events) = Peer::answer(&loopback(), &offer).await.unwrap();
-        let video = section(&answer, "video");
-        assert!(video.contains("a=inactive") || video.starts_with("video 0 "), "{answer}");
+    let other_profiles =
+        CHROMIUM.replace("profile-level-id=", "profile-level-id=53").replace("001f", "1f").replace("e01f", "1f");
+    let low = CHROMIUM.replace("01f", "00d");
+    for (offer, why) in [
+        (WITHOUT_H264, NoPicture::NoH264),
+        (&other_profiles, NoPicture::NoH264),
+        (&low, NoPicture::LowLevel(Level::L1_3)),
+    ] {
+        let (peer, answer, _events) = Peer::answer(&loopback(), &wire(offer)).await.unwrap();
+        assert!(section(&answer, "video").starts_with("video 0 "), "{answer}");
         assert!(section(&answer, "audio").contains("a=sendrecv"), "{answer}");
-        assert_eq!(peer.video_level(), None);
+        assert_eq!((peer.pictures(), peer.no_picture()), (None, Some(why)));
+        peer.close().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn answers_with_less_than_was_offered_are_taken() {
+    for (answer, pictures, why) in
+        [(ANSWER_WITHOUT_H264, None, Some(NoPicture::Declined)), (GSTREAMERS_ANSWER, Some(Level::L3_1), None)]
+    {
+        let (peer, _, _events) = Peer::offer(&loopback()).await.unwrap();
+        peer.accept_answer(&wire(answer)).await.unwrap();
+        assert_eq!((peer.pictures(), peer.no_picture()), (pictures, why));
         peer.close().await;
     }
 }
@@ -80,11 +106,12 @@ async fn what_there_is_no_equipment_for_is_declined_and_not_offered() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_unusable_offer_is_an_error_that_says_why() {
-    let simulcast = wire(CHROMIUM) + "a=rid:hi send\r\n";
+    let nothing = CHROMIUM.replace("opus", "speex").replace("H264", "H265");
     for (offer, told) in [
         (String::new(), "v=0"),
         ("v=0\r\no=- 1 1 IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\n".to_owned(), "no audio"),
-        (simulcast, "simulcast"),
+        (wire(GSTREAMER), "BUNDLE is required"),
+        (nothing, "Opus"),
     ] {
         let error = Peer::answer(&loopback(), &offer).await.err().expect("an error");
         assert!(matches!(error, PeerError::Sdp(_)) && error.to_string().contains(told), "{error}");
@@ -95,11 +122,12 @@ async fn an_unusable_offer_is_an_error_that_says_why() {
 async fn no_broken_offer_gets_further_than_an_error() {
     let seed = TestRng::from_seed(RngAlgorithm::ChaCha, &[7; 32]);
     let mut runner = TestRunner::new_with_rng(Config::default(), seed);
-    let breaks = (0_usize..3, proptest::collection::vec((0_usize..7, 0_usize..10_000, 0_usize..10_000), 1..4));
+    let breaks = (0_usize..5, proptest::collection::vec((0_usize..7, 0_usize..10_000, 0_usize..10_000), 1..4));
     let (mut answered, mut refused) = (0, 0);
     for _ in 0..BROKEN {
         let (which, steps) = breaks.new_tree(&mut runner).unwrap().current();
-        let mut lines: Vec<String> = [CHROMIUM, FIREFOX, SAFARI][which].lines().map(str::to_owned).collect();
+        let mut lines: Vec<String> =
+            [CHROMIUM, FIREFOX, SAFARI, AIORTC, LIBDATACHANNEL][which].lines().map(str::to_owned).collect();
         for (how, at, other) in steps {
             break_one(&mut lines, how, at, other);
         }
