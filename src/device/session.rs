@@ -19,11 +19,11 @@ use super::studio::{Guest, Studio, Viewing, Watcher};
 use crate::base::task::sleep_until;
 use crate::logic::call::{CallKey, Input};
 use crate::logic::picture::fanout::Next;
-use crate::logic::picture::level::Level;
 use crate::logic::picture::pace::KeyBudget;
 use crate::logic::unit::{AccessUnit, VoicePacket};
 use crate::media::voice::{CallerStats, CallerVoice};
 use crate::net::peer::{CloseReason, Peer, PeerError, PeerEvent, PeerSettings, PeerStats};
+use crate::net::sdp::{self, NoPicture};
 use crate::protocol::{Candidate, ErrorCode, MAX_CANDIDATES};
 
 /// Instructions waiting for the task: every candidate a caller may send, and some. When full the newest is dropped.
@@ -50,6 +50,8 @@ pub enum Instruction {
 #[serde(rename_all = "camelCase")]
 pub struct SessionStats {
     pub peer: PeerStats,
+    /// Why the other side gets no pictures although it wants them.
+    pub sound_only: Option<String>,
     pub voice: Option<CallerStats>,
 }
 
@@ -69,7 +71,7 @@ impl Session {
         reports: mpsc::Sender<Input>,
     ) -> Session {
         let (instructions, orders) = mpsc::channel(INSTRUCTIONS);
-        let run = run(key, role, settings, studio, orders, reports.clone());
+        let run = run(key, call.clone(), role, settings, studio, orders, reports.clone());
         let task = tokio::spawn(async move {
             let end = AssertUnwindSafe(run).catch_unwind().await.unwrap_or_else(|_| {
                 log::error!(call; "a call ended in an internal error");
@@ -112,6 +114,7 @@ type End = Option<(String, Option<ErrorCode>)>;
 
 async fn run(
     key: CallKey,
+    call: String,
     role: Role,
     settings: PeerSettings,
     studio: Arc<Studio>,
@@ -126,9 +129,13 @@ async fn run(
         Ok(parts) => parts,
         Err(error) => return Some((error.to_string(), blame(&error))),
     };
-    let mut line = Line { key, peer, studio, place: None, reports, flow: None, keys: KeyBudget::default() };
+    let keys = KeyBudget::default();
+    let mut line = Line { key, call, peer, studio, place: None, reports, flow: None, keys, told: None };
     let first = match role {
-        Role::Answerer { .. } => Input::Answered { key, sdp },
+        Role::Answerer { .. } => {
+            line.tell_why_no_picture();
+            Input::Answered { key, sdp }
+        }
         Role::Offerer => Input::Offered { key, sdp },
     };
     line.report(first).await;
@@ -183,6 +190,8 @@ impl Place {
 
 struct Line {
     key: CallKey,
+    /// For the log.
+    call: String,
     peer: Peer,
     studio: Arc<Studio>,
     /// From the first answered check on.
@@ -191,6 +200,8 @@ struct Line {
     flow: Option<Flow>,
     /// What this call may ask of the encoder that all share.
     keys: KeyBudget,
+    /// Why the other side gets no pictures, as it stands in the log.
+    told: Option<NoPicture>,
 }
 
 impl Line {
@@ -227,6 +238,7 @@ impl Line {
             Instruction::Stats(reply) => {
                 let stats = SessionStats {
                     peer: self.peer.stats().await,
+                    sound_only: self.peer.no_picture().map(|why| why.to_string()),
                     voice: self.place.as_ref().and_then(|place| place.speaker.as_ref()).map(CallerVoice::stats),
                 };
                 // Whoever asked may have stopped waiting.
@@ -275,6 +287,7 @@ impl Line {
 
     /// Tells the studio what was negotiated, and starts or stops the pictures if that changed during the call.
     fn set_viewing(&mut self) {
+        self.tell_why_no_picture();
         let viewing = self.viewing();
         if let Some(Place { guest, .. }) = &self.place {
             guest.set_viewing(viewing);
@@ -284,17 +297,22 @@ impl Line {
 
     /// What was negotiated.
     fn viewing(&self) -> Viewing {
-        match self.peer.video_level() {
-            // A profile-level-id that is not in the table: the level that RFC 6184 presumes without one.
-            Some(id) => Viewing::Level(Level::from_profile_level_id(&id).unwrap_or(Level::L1)),
-            None => Viewing::Nothing,
+        self.peer.pictures().map_or(Viewing::Nothing, Viewing::Level)
+    }
+
+    /// Once a call and reason.
+    fn tell_why_no_picture(&mut self) {
+        let why = self.peer.no_picture();
+        if let Some(why) = why.filter(|why| self.told != Some(*why)) {
+            log::warn!(call = self.call.as_str(); "sound only: {why}");
+            self.told = Some(why);
         }
     }
 
     /// Starts or stops the pictures of a call that is connected, as was negotiated.
     fn show(&mut self) {
         let (Some(Place { guest, .. }), Some(flow)) = (&self.place, &mut self.flow) else { return };
-        match (&flow.pictures, self.peer.video_level()) {
+        match (&flow.pictures, self.peer.pictures()) {
             (None, Some(_)) => {
                 let pictures = guest.watch();
                 let wants_key = pictures.wants_key();

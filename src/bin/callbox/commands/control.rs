@@ -103,6 +103,9 @@ fn describe(status: &Value) -> String {
         let seconds = call["seconds"].as_u64().map(|s| format!(" for {}", duration(s))).unwrap_or_default();
         let line = format!("{}, {}, {}{seconds}", text(&call["user"]), text(&call["direction"]), text(&call["state"]));
         row(&mut out, "call", &line);
+        if let Some(why) = call["stats"]["soundOnly"].as_str() {
+            row(&mut out, "", &format!("sound only: {why}"));
+        }
     }
     out
 }
@@ -133,7 +136,10 @@ mod tests {
             "pages": ["http://127.0.0.1:8080/"],
             "media": { "video": { "camera": "/dev/video0, YUYV", "fault": null },
                        "microphone": { "device": "plughw:1" }, "speaker": null },
-            "calls": [{ "user": "anna", "direction": "incoming", "state": "connected", "seconds": 5 }],
+            "calls": [{ "user": "anna", "direction": "incoming", "state": "connected", "seconds": 5,
+                        "stats": { "soundOnly": null } },
+                      { "user": "ben", "direction": "incoming", "state": "connected", "seconds": 4,
+                        "stats": { "soundOnly": "the browser has no H.264" } }],
         });
         let expected = "\
 Front door (door), Callbox 0.1.0, up for 2 h 3 min
@@ -142,6 +148,8 @@ Front door (door), Callbox 0.1.0, up for 2 h 3 min
   camera      /dev/video0, YUYV
   microphone  plughw:1
   call        anna, incoming, connected for 5 s
+  call        ben, incoming, connected for 4 s
+              sound only: the browser has no H.264
 ";
         assert_eq!(describe(&status), expected);
         assert!(describe(&json!({ "ok": true })).contains("calls       none"));
