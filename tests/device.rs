@@ -9,6 +9,8 @@ mod relay;
 mod caller;
 #[path = "device/calls.rs"]
 mod calls;
+#[path = "device/clients.rs"]
+mod clients;
 #[path = "device/faults.rs"]
 mod faults;
 #[path = "device/reconnects.rs"]

@@ -23,7 +23,7 @@ use crate::logic::picture::pace::KeyBudget;
 use crate::logic::unit::{AccessUnit, VoicePacket};
 use crate::media::voice::{CallerStats, CallerVoice};
 use crate::net::peer::{CloseReason, Peer, PeerError, PeerEvent, PeerSettings, PeerStats};
-use crate::net::sdp::{self, NoPicture};
+use crate::net::sdp::NoPicture;
 use crate::protocol::{Candidate, ErrorCode, MAX_CANDIDATES};
 
 /// Instructions waiting for the task: every candidate a caller may send, and some. When full the newest is dropped.

@@ -60,12 +60,6 @@ pub fn check(offer: &str) -> Result<(), SdpError> {
     if terms.transport.is_some() { Remote::of(&description, &terms).map(drop) } else { Ok(()) }
 }
 
-/// Whether the writer of an offer wants pictures, in a format that there is.
-pub fn wants_pictures(offer: &str) -> bool {
-    let terms = Description::read(offer).and_then(|read| Terms::of(&read, Kind::Offer, Equipment::default()));
-    terms.is_ok_and(|terms| terms.pictures().is_some())
-}
-
 /// The session's name in the `o=` line (RFC 8866, section 5.2: the session ID; not the version). It tells calls of one
 /// pair apart where nothing else does.
 pub fn session_id(sdp: &str) -> Option<&str> {

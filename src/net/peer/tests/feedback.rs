@@ -9,6 +9,7 @@ use rtc::rtcp::receiver_report::ReceiverReport;
 use rtc::rtcp::reception_report::ReceptionReport;
 use rtc::rtcp::sender_report::SenderReport;
 use rtc::rtcp::transport_feedbacks::transport_layer_nack::{NackPair, TransportLayerNack};
+use rtc::rtp::Header;
 use rtc::rtp_transceiver::rtp_sender::RtpCodecKind::Video;
 use rtc::sansio::Protocol;
 use rtc::shared::TransportContext;
@@ -18,8 +19,10 @@ use super::browser::Browser;
 use super::*;
 use crate::logic::unit::AccessUnit;
 use crate::net::peer::events::Events;
+use crate::net::peer::hearing::Hearing;
 use crate::net::peer::repairs::REPAIRS;
 use crate::net::peer::reports::{Reports, SentStream};
+use crate::net::sdp::Marks;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_lost_packet_is_sent_again_and_losses_are_counted() {
@@ -69,6 +72,41 @@ fn nobody_has_more_sent_again_than_the_uplink_can_bear() {
     assert!(flood < REPAIRS, "{flood}");
     let next = (1..=1000).map(|ms| passed(300, 0xffff, later + Duration::from_millis(ms))).sum::<u32>();
     assert!((REPAIRS / 2..=REPAIRS).contains(&next), "{next} in the second after it");
+}
+
+#[test]
+fn voice_is_taken_from_the_wire_and_reported_and_ours_goes_out_under_the_number_agreed() {
+    let now = Instant::now();
+    let streams = [Arc::new(SentStream::new(90_000, now)), Arc::new(SentStream::new(48_000, now))];
+    streams[0].payload_type.store(35, Ordering::Relaxed);
+    let hearing = Arc::new(Hearing::default());
+    hearing.agree(vec![96], Marks::default());
+    let (events, mut receiver) = Events::new();
+    let mut reports = Reports::new(Arc::new(events), streams.clone(), hearing);
+    let rtp = |ssrc, payload_type, payload: &'static [u8]| {
+        let header = Header { version: 2, ssrc, payload_type, sequence_number: 5, ..Default::default() };
+        let packet = Packet::Rtp(rtc::rtp::Packet { header, payload: payload.into() });
+        TaggedPacket { now, transport: TransportContext::default(), message: AttributedPacket::new(packet) }
+    };
+    for (payload_type, payload) in [(97, &b"pictures"[..]), (96, &b""[..]), (96, &b"voice"[..])] {
+        reports.handle_read(rtp(77, payload_type, payload)).unwrap();
+    }
+    assert!(reports.poll_read().is_none(), "nothing is left for the stack");
+    let event = receiver.try_recv().unwrap();
+    assert!(
+        matches!(&event, PeerEvent::Voice(voice) if voice.sequence == 5 && &voice.payload[..] == b"voice"),
+        "{event:?}"
+    );
+    assert!(receiver.try_recv().is_err());
+
+    let due = reports.poll_timeout().expect("a report");
+    reports.handle_timeout(due).unwrap();
+    let Some(Packet::Rtcp(packets)) = reports.poll_write().map(|out| out.message.packet) else { panic!("RTCP") };
+    assert_eq!(packets[0].as_any().downcast_ref::<ReceiverReport>().unwrap().reports[0].ssrc, 77);
+
+    reports.handle_write(rtp(streams[0].ssrc, 102, b"picture")).unwrap();
+    let Some(Packet::Rtp(packet)) = reports.poll_write().map(|out| out.message.packet) else { panic!("RTP") };
+    assert_eq!(packet.header.payload_type, 35);
 }
 
 #[test]

@@ -72,10 +72,6 @@ async fn a_call_gains_video_and_survives_an_ice_restart() {
     let init = RTCRtpTransceiverInit { direction: Recvonly, streams: vec![], send_encodings: vec![] };
     browser.connection.add_transceiver_from_kind(Video, Some(init)).await.unwrap();
     let offer = browser.offer(false).await;
-    let fingerprint = offer.lines().find_map(|line| line.strip_prefix("a=fingerprint:sha-256 ")).unwrap();
-    let stranger = offer.replace(fingerprint, &fingerprint.chars().rev().collect::<String>());
-    let error = side.peer.renegotiate(&stranger).await.unwrap_err();
-    assert!(matches!(error, PeerError::Sdp(_)), "{error}");
     let before = side.peer.renegotiate(&offer).await.unwrap();
     browser.accept(&before).await;
     assert!(side.peer.pictures().is_some());

@@ -7,6 +7,7 @@ mod lifecycle;
 mod liveness;
 mod network;
 mod offers;
+mod sections;
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
