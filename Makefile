@@ -6,7 +6,7 @@ BROWSER := tests/browser
 
 .DEFAULT_GOAL := help
 .PHONY: help run build cross deb test test-rust test-browser test-devices test-hardware \
-    test-power test-power-quick test-packages test-packages-quick test-reproducible image test-image bench fmt lint doc book
+    test-power test-power-quick test-packages test-packages-quick test-reproducible image test-image bench bench-signaling fmt lint doc book
 
 help:
 	@echo 'make run            build and start device and server together; open the address it prints'
@@ -26,6 +26,9 @@ help:
 	@echo 'make image          a card image for the Raspberry Pi, target/image/callbox-rpi-VERSION.img.xz; takes minutes'
 	@echo 'make test-image     boots that image on an emulated Raspberry Pi; takes minutes'
 	@echo 'make bench          how fast it is'
+	@echo 'make bench-signaling'
+	@echo '                    the signaling server under load beside a relay in Node.js; QUICK=1 takes a minute instead of'
+	@echo '                    ten, ROWS=open,storm only those'
 	@echo 'make fmt            format the source'
 	@echo 'make lint           formatting and clippy, warnings are errors'
 	@echo 'make doc            the library'"'"'s documentation'
@@ -124,6 +127,12 @@ bench: build
 	@scripts/setup test
 	cargo bench --locked --bench '*'
 	CHROMIUM_BIN=$$(scripts/setup chromium) node benches/end_to_end.js
+
+bench-signaling: export CALLBOX_BIN ?= $(abspath $(CARGO_TARGET_DIR))/release/callbox
+bench-signaling: build
+	@scripts/setup bench
+	cargo run --release --locked --package callbox-bench-signaling -- $(if $(QUICK),--quick) $(if $(ROWS),--rows '$(ROWS)') \
+	    --callbox '$(CALLBOX_BIN)'
 
 fmt:
 	cargo fmt --all
