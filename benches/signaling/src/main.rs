@@ -74,6 +74,10 @@ fn main() -> anyhow::Result<()> {
     for row in all.into_iter().filter(wanted) {
         for round in 0..rounds {
             for &kind in kinds.iter().filter(|kind| row.is_for(**kind)) {
+                // A server that cannot do it will not the next time.
+                if table.gave_up(row, kind) {
+                    continue;
+                }
                 eprintln!("{}, round {} of {rounds}, {}", row.title(), round + 1, kind.name());
                 let outcome = runtime.block_on(row.measure(kind, &programs, scale));
                 table.add(row, kind, outcome);

@@ -6,10 +6,14 @@ use std::time::Duration;
 use crate::rows::{Outcome, Row, quantile};
 use crate::server::Kind;
 
+/// A load that comes later than this says more about the machine than about a server.
+const LATE: Duration = Duration::from_millis(20);
+
 pub struct Table {
     kinds: Vec<Kind>,
     lines: Vec<Line>,
     faults: Vec<String>,
+    gave_up: Vec<(Row, Kind)>,
     late: Vec<Duration>,
 }
 
@@ -22,22 +26,35 @@ struct Line {
 
 impl Table {
     pub fn new(kinds: Vec<Kind>) -> Table {
-        Table { kinds, lines: Vec::new(), faults: Vec::new(), late: Vec::new() }
+        Table { kinds, lines: Vec::new(), faults: Vec::new(), gave_up: Vec::new(), late: Vec::new() }
     }
 
     pub fn add(&mut self, row: Row, kind: Kind, outcome: anyhow::Result<Outcome>) {
         let faults = match outcome {
-            Ok(outcome) => {
+            Ok(mut outcome) => {
+                let late = quantile(&mut outcome.late, 0.99);
+                if late > LATE {
+                    let late = late.as_millis();
+                    outcome.faults.push(format!("this machine was busy, the load came {late} ms late (p99)"));
+                }
                 self.late.extend(outcome.late);
                 for figure in outcome.figures {
                     self.line(row, figure.what).values.push((kind, figure.value));
                 }
                 outcome.faults
             }
-            Err(error) => vec![format!("not measured: {error:#}")],
+            Err(error) => {
+                self.gave_up.push((row, kind));
+                vec![format!("not measured: {error:#}")]
+            }
         };
         let fault = |what| format!("{}, {}: {what}", row.title(), kind.name());
         self.faults.extend(faults.into_iter().map(fault));
+    }
+
+    /// Whether that server could not be measured in that row.
+    pub fn gave_up(&self, row: Row, kind: Kind) -> bool {
+        self.gave_up.contains(&(row, kind))
     }
 
     fn line(&mut self, row: Row, what: &'static str) -> &mut Line {
