@@ -62,7 +62,7 @@ test: test-rust test-browser
 
 test-rust:
 	@scripts/setup test
-	cargo test --locked --workspace
+	cargo test --locked --workspace --config "target.'cfg(all())'.runner = '$(CURDIR)/scripts/bounded'"
 
 # The binary under test is the one that `cargo test` built.
 test-browser: export CALLBOX_BIN ?= $(abspath $(CARGO_TARGET_DIR))/debug/callbox

@@ -94,6 +94,10 @@ export async function startCallbox(command, directory, configuration, { page = n
   /** @type {Promise<number | null>} */
   const ended = new Promise((done) => child.on('exit', (code) => done(code)));
   child.on('error', (error) => lines.push(String(error)));
+  // A test file that is ended for hanging leaves nothing behind.
+  const kill = () => child.kill('SIGKILL');
+  process.once('exit', kill);
+  ended.then(() => process.off('exit', kill));
 
   const program = {
     output: () => lines.join(''),
