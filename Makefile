@@ -14,7 +14,7 @@ help:
 	@echo 'make build          target/release/callbox'
 	@echo 'make cross          the same for a board: ARCH=arm64 (the default) or armhf, in target/cross/ARCH'
 	@echo 'make deb            Debian packages in target/deb: ARCH=arm64, armhf or amd64; without it, this machine'"'"'s'
-	@echo 'make test           all tests, in Chromium too (make test-rust, make test-browser: one half)'
+	@echo 'make test           all tests, in Chromium and Firefox too (make test-rust, make test-browser: one half)'
 	@echo 'make test-packages  install, upgrade, remove and purge the packages on clean systems of Debian 12 and 13'
 	@echo '                    (make test-packages-quick: on this Debian, with what the tests have built)'
 	@echo 'make test-reproducible'
@@ -66,11 +66,12 @@ test-rust:
 
 # The binary under test is the one that `cargo test` built.
 test-browser: export CALLBOX_BIN ?= $(abspath $(CARGO_TARGET_DIR))/debug/callbox
+test-browser: export GMP_OPENH264 ?= $(abspath $(CARGO_TARGET_DIR))/debug/libgmpopenh264.so
 test-browser:
 	@scripts/setup test
-	cargo build --locked
+	cargo build --locked --package callbox --package callbox-test-gmp
 	npm run --silent --prefix $(BROWSER) check
-	CHROMIUM_BIN=$$(scripts/setup chromium) npm test --silent --prefix $(BROWSER)
+	CHROMIUM_BIN=$$(scripts/setup chromium) FIREFOX_BIN=$$(scripts/setup firefox) npm test --silent --prefix $(BROWSER)
 
 test-devices: export CALLBOX_BIN ?= $(abspath $(CARGO_TARGET_DIR))/release/callbox
 test-devices: build

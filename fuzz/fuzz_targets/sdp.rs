@@ -7,7 +7,6 @@ use libfuzzer_sys::fuzz_target;
 fuzz_target!(|text: &str| {
     let _ = sdp::check(text);
     let _ = sdp::session_id(text);
-    let _ = sdp::wants_pictures(text);
     let _ = sdp::usable(text);
     let Ok(theirs) = Description::read(text) else { return };
     for kind in [Kind::Offer, Kind::Answer] {
