@@ -3,6 +3,7 @@
 
 use std::time::Instant;
 
+use bytes::Bytes;
 use rtc::rtp_transceiver::rtp_sender::RtpCodecKind::{Audio, Video};
 use webrtc::rtp_transceiver::RTCRtpTransceiverDirection::Recvonly;
 
