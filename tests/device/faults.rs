@@ -189,7 +189,7 @@ async fn mere_offers_open_no_device_and_keep_nobody_out() {
     let mut anna = Caller::join(&relay.url(), "anna").await;
     let mut line = anna.call().await;
     line.hears(5).await;
-    let status = at_door.until("media", |s| !s["media"]["video"].is_null()).await;
+    let status = at_door.until("its media", |s| !s["media"]["microphone"].is_null()).await;
     assert_eq!(status["calls"].as_array().unwrap().len(), 2, "{status:#}");
     let mut ben = Caller::join(&relay.url(), "ben").await;
     ben.call().await.hears(5).await;
