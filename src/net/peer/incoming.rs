@@ -168,7 +168,9 @@ fn any_answer(report: &RTCStatsReport) -> bool {
 
 async fn is_closed(connection: &dyn PeerConnection) -> bool {
     if let Some(sctp) = connection.sctp().await
-        && matches!(sctp.state().await, Ok(RTCSctpTransportState::Closed))
+        // In this order: the handshake may end between the two questions.
+        && let (Ok(channels), Ok(state)) = (sctp.max_channels().await, sctp.state().await)
+        && has_ended(state, channels)
     {
         return true;
     }
@@ -178,6 +180,12 @@ async fn is_closed(connection: &dyn PeerConnection) -> bool {
         }
     }
     false
+}
+
+/// Whether an SCTP association is over. The side that did not begin it is CLOSED until the last step of the handshake as
+/// well (RFC 9260, section 5.1), and only after that step are the streams of both sides known.
+fn has_ended(state: RTCSctpTransportState, channels: Option<u16>) -> bool {
+    state == RTCSctpTransportState::Closed && channels.is_some()
 }
 
 /// The connection's callbacks.
@@ -240,4 +248,17 @@ fn is_goodbye(message: &RTCDataChannelMessage) -> bool {
     message.data.len() <= MAX_TEXT
         && serde_json::from_slice::<serde_json::Value>(&message.data)
             .is_ok_and(|value| value.get("type").and_then(|kind| kind.as_str()) == Some("goodbye"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_association_that_is_not_up_yet_is_not_over() {
+        assert!(!has_ended(RTCSctpTransportState::Closed, None));
+        assert!(!has_ended(RTCSctpTransportState::Connecting, None));
+        assert!(!has_ended(RTCSctpTransportState::Connected, Some(65535)));
+        assert!(has_ended(RTCSctpTransportState::Closed, Some(65535)));
+    }
 }
