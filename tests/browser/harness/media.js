@@ -63,6 +63,15 @@ export async function frameRate(page, selector, count = 20) {
 }
 
 /**
+ * Waits until a video element has shown some further pictures. How fast they come is the machine's affair.
+ * @param {import('playwright-core').Page} page
+ * @param {string} selector
+ */
+export async function moves(page, selector) {
+  await readStamps(page, selector, 20);
+}
+
+/**
  * Listens to what a media element plays until the same pitch stands out several times in a row, and returns it in Hz.
  * @param {import('playwright-core').Page} page
  * @param {string} selector
