@@ -12,6 +12,7 @@ import { Media } from './media.js';
 import { dismiss, notify, showBanner, speak } from './notices.js';
 import { element, fillTexts } from './page.js';
 import { cleanId } from './protocol.js';
+import { sift } from './servers.js';
 import { Signaling } from './signaling.js';
 import { Stage } from './stage.js';
 import { banners, connection, ending, hints, incomingFrom, problems, refused, states } from './text.js';
@@ -37,7 +38,7 @@ const media = new Media({
 });
 
 const signaling = new Signaling(signalingUrl(), {
-  onState(state, full) {
+  onState(state, trouble) {
     element('connection').dataset.state = state;
     element('connection').textContent = connection[state];
     if (state === 'online') {
@@ -47,17 +48,22 @@ const signaling = new Signaling(signalingUrl(), {
     }
     render();
     if (state !== 'reconnecting') showBanner(null);
-    else if (full) showBanner(banners.full);
+    else if (trouble) showBanner(banners[trouble]);
     else showBanner(calls.all().length > 0 ? banners.reconnectingInCall : banners.reconnecting);
   },
   onMessage(message) {
-    if (message.type === 'joined') {
-      calls.prepare(message.iceServers);
-      lobby.setPeers(message.peers);
-    } else if (message.type === 'presence') {
-      lobby.setPresence(message.peer, message.online);
-    } else {
-      calls.handle(message);
+    switch (message.type) {
+      case 'joined':
+        useServers(message.iceServers);
+        return lobby.setPeers(message.peers);
+      case 'presence':
+        return message.online ? changePresence([message.peer], []) : changePresence([], [message.peer.userId]);
+      case 'peers':
+        return changePresence(message.online, message.offline);
+      case 'pong':
+        return;
+      default:
+        return calls.handle(message);
     }
   },
   onRefused(why) {
@@ -131,11 +137,29 @@ function join(name) {
   lobby.show(name);
 }
 
+/** @param {RTCIceServer[]} servers the server's */
+function useServers(servers) {
+  const { good, bad } = sift(servers);
+  if (bad.length > 0) notify('iceServers', hints.badServers(bad));
+  calls.useServers(good);
+}
+
+/**
+ * @param {import('./protocol.js').Peer[]} online
+ * @param {string[]} offline
+ */
+function changePresence(online, offline) {
+  lobby.setPresence(online, offline);
+  for (const { userId } of online) calls.peerIsBack(userId);
+}
+
 /** @param {import('./protocol.js').Peer} peer */
 function start(peer) {
   if (calls.all().some((call) => call.peer.userId === peer.userId)) return stage.open();
   if (signaling.state !== 'online') return notify('offline', hints.offline);
   dismiss('ended.');
+  // If the connection turns out to be dead, the offer is sent again on the next one.
+  signaling.check();
   calls.start(peer);
   // Who is in the server's list is known to have a screen or not; who is not, gets our picture when asked to.
   const camera = peer.kind === 'person' && lobby.known(peer.userId) !== undefined;
@@ -218,6 +242,7 @@ function recall() {
 Object.defineProperty(window, 'callbox', {
   value: Object.freeze({
     signaling: () => signaling.state,
+    dropped: () => signaling.dropped,
     calls: () =>
       calls.all().map((call) => ({
         peer: call.peer.userId,

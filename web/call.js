@@ -1,13 +1,17 @@
 /**
- * One call with one peer: the peer connection, its signaling, its time-outs, and its end. Knows nothing of other calls
- * and nothing of the page. The offer never waits for a microphone or a camera: tracks are put into the senders when
- * they come.
+ * One call with one peer: its state, its time-outs, what flows in it, and its end. Knows nothing of other calls and
+ * nothing of the page. The offer never waits for a microphone or a camera: tracks are put into the senders when they
+ * come.
  */
 
-import { asReason, CONNECT_TIMEOUT, MAX_CANDIDATES, RING_TIMEOUT, sessionOf, videoDirection } from './protocol.js';
+import { Channel } from './channel.js';
+import { Negotiation } from './negotiation.js';
+import { CONNECT_TIMEOUT, RING_TIMEOUT, videoDirection } from './protocol.js';
 
 /** How long a connection may be disturbed before the page looks for another path, in milliseconds. */
 const RESTART_AFTER = 3_000;
+/** How long the page waits before it says again what the server dropped because too much came, in milliseconds. */
+const RATE_LIMITED_WAIT = 1_500;
 /** How long a goodbye may take to leave before the connection is closed, in milliseconds. */
 const GOODBYE_TIME = 200;
 
@@ -45,20 +49,13 @@ export class Call {
   #context;
   #pc;
   #local;
+  #negotiation;
+  #channel;
   /** @type {RTCRtpTransceiver | undefined} */
   #audio;
   /** @type {RTCRtpTransceiver | undefined} */
   #video;
-  /** @type {RTCDataChannel | null} */
-  #channel = null;
-  /** Signaling is worked off in order, one step at a time. */
-  #steps = Promise.resolve();
-  /** @type {(RTCIceCandidateInit | null)[]} Those that came before the description they belong to. */
-  #early = [];
-  #candidates = 0;
   #videoOffered = true;
-  /** A description that could not be sent because signaling was down. @type {Record<string, unknown> | null} */
-  #unsent = null;
   /** @type {number | undefined} Ends a call that rings or connects for too long. */
   #deadline;
   /** @type {number | undefined} */
@@ -78,9 +75,34 @@ export class Call {
     this.state = ready ? 'calling' : 'incoming';
     this.#pc = ready?.pc ?? new RTCPeerConnection(context.configuration);
     this.#local = ready?.local ?? new MediaStream();
+    this.#negotiation = new Negotiation(this.#pc, {
+      send: (message) => this.#send(message),
+      onAnswer: () => this.#answered(),
+      onNegotiated: () => {
+        this.useMedia();
+        context.onChange(this);
+      },
+      onFailure: (error) => {
+        console.warn('callbox: the call cannot go on:', error);
+        this.#giveUp('badOffer');
+      },
+    });
+    this.#channel = new Channel({
+      onOpen: () => this.useMedia(),
+      onGoodbye: (reason) => this.#finish(reason, false),
+      onMedia: (devices) => {
+        this.remote = devices;
+        context.onChange(this);
+      },
+    });
     this.#listen();
     this.#within(RING_TIMEOUT + (ready ? 0 : CONNECT_TIMEOUT), 'noAnswer');
-    if (ready) this.#start(ready);
+    if (!ready) return;
+    this.#audio = ready.audio;
+    this.#video = ready.video;
+    this.#channel.take(ready.channel);
+    this.#negotiation.begin(ready);
+    this.useMedia();
   }
 
   /** Whether the other side would show our picture. A device has no screen; who is not known yet may have one. */
@@ -95,9 +117,16 @@ export class Call {
     return !this.takesVideo && (this.peer.kind === 'device' || this.since !== null);
   }
 
+  /** Whether both sides agreed on sound only, though a picture was asked for. */
+  get withoutPicture() {
+    if (this.since === null || !this.#video) return false;
+    const direction = this.#video.currentDirection;
+    return direction !== 'sendrecv' && direction !== 'recvonly';
+  }
+
   /** The peer's session, to tell a renegotiation from another call. */
   get session() {
-    return sessionOf(this.#pc.remoteDescription?.sdp ?? '');
+    return this.#negotiation.session;
   }
 
   /**
@@ -107,10 +136,7 @@ export class Call {
   ring(sdp) {
     const direction = videoDirection(sdp);
     this.#videoOffered = direction === 'sendrecv' || direction === 'recvonly';
-    this.#step(async () => {
-      await this.#pc.setRemoteDescription({ type: 'offer', sdp });
-      await this.#addEarly();
-    });
+    this.#negotiation.hear(sdp);
     this.#send({ type: 'ringing' });
   }
 
@@ -119,7 +145,7 @@ export class Call {
     if (this.state !== 'incoming') return;
     this.#setState('connecting');
     this.#within(CONNECT_TIMEOUT, 'failed');
-    this.#step(async () => {
+    this.#negotiation.answer(() => {
       for (const transceiver of this.#pc.getTransceivers()) {
         const audio = transceiver.receiver.track.kind === 'audio';
         if (audio ? this.#audio : this.#video) continue;
@@ -129,7 +155,6 @@ export class Call {
         transceiver.sender.setStreams(this.#local);
       }
       this.useMedia();
-      await this.#answer();
     });
   }
 
@@ -138,12 +163,12 @@ export class Call {
     const { microphone, camera, muted } = this.#context.media();
     void this.#audio?.sender.replaceTrack(microphone).catch(ignore);
     void this.#video?.sender.replaceTrack(this.takesVideo ? camera : null).catch(ignore);
-    this.#tell({ type: 'media', microphone: microphone !== null && !muted, camera: camera !== null && this.takesVideo });
+    this.#channel.tell({ type: 'media', microphone: microphone !== null && !muted, camera: camera !== null && this.takesVideo });
   }
 
   /**
-   * Takes a message of the peer that belongs to this call.
-   * @param {import('./protocol.js').Message} message
+   * Takes a message that belongs to this call: the peer's, or the server's about what we sent to the peer.
+   * @param {import('./protocol.js').PeerMessage | import('./protocol.js').Refusal} message
    */
   handle(message) {
     switch (message.type) {
@@ -151,29 +176,34 @@ export class Call {
         if (this.state === 'calling') this.#setState('ringing');
         break;
       case 'answer':
-        this.#step(() => this.#takeAnswer(message.answer));
+        this.#negotiation.takeAnswer(message.answer);
         break;
       case 'candidate':
-        this.#step(() => this.#takeCandidate(message.candidate));
+        this.#negotiation.takeCandidate(message.candidate);
         break;
-      case 'offer':
-        this.#step(() => this.#takeRenegotiation(message.offer.sdp));
+      case 'offer': {
+        const rings = this.state === 'incoming';
+        if (rings) this.#send({ type: 'ringing' });
+        this.#negotiation.renegotiate(message.offer.sdp, { first: this.outgoing, rings: () => this.state === 'incoming' });
         break;
+      }
       case 'leave':
         this.#finish(message.reason, false);
         break;
-      case 'error':
-        this.#refused(message.code);
+      case 'complaint':
+        this.#refusedByPeer(message);
+        break;
+      case 'refusal':
+        this.#refusedByServer(message);
         break;
     }
   }
 
-  /** Signaling is back: sends what could not be sent, looks for a path where there is none. */
+  /** Signaling is back, on this side or on the other: says again what may be lost, looks for a path where there is none. */
   resume() {
-    const unsent = this.#unsent;
-    this.#unsent = null;
-    if (unsent) this.#send(unsent);
-    else if (this.state === 'reconnecting') this.#restartNow();
+    if (this.state === 'incoming') this.#send({ type: 'ringing' });
+    this.#negotiation.repeat();
+    if (this.state === 'reconnecting') this.#restartNow();
   }
 
   /**
@@ -182,7 +212,7 @@ export class Call {
    */
   end(reason) {
     if (this.state === 'ended') return;
-    this.#tell({ type: 'goodbye', reason });
+    this.#channel.tell({ type: 'goodbye', reason });
     this.#send({ type: 'leave', reason });
     this.#finish(reason, true);
   }
@@ -201,9 +231,8 @@ export class Call {
 
   #listen() {
     const pc = this.#pc;
-    pc.onicecandidate = ({ candidate }) => this.#send({ type: 'candidate', candidate: candidate && candidate.toJSON() });
     pc.onconnectionstatechange = () => this.#connectionChanged();
-    pc.ondatachannel = ({ channel }) => channel.label === 'callbox' && this.#openChannel(channel);
+    pc.ondatachannel = ({ channel }) => this.#channel.take(channel);
     pc.ontrack = ({ track, receiver }) => {
       // What the browser holds back beyond the network's jitter is delay that a conversation feels.
       if ('jitterBufferTarget' in receiver) receiver.jitterBufferTarget = 0;
@@ -212,73 +241,10 @@ export class Call {
     };
   }
 
-  /** @param {import('./connection.js').Ready} ready */
-  #start({ audio, video, channel, offer, written }) {
-    this.#audio = audio;
-    this.#video = video;
-    this.#openChannel(channel);
-    const sent = written && this.#offer(written);
-    this.#step(async () => sent ?? this.#offer(await offer));
-    this.useMedia();
-  }
-
-  /**
-   * Sends the offer at once: the other side can begin with its answer while this side still takes its own words in.
-   * @param {RTCSessionDescriptionInit} offer
-   */
-  #offer(offer) {
-    this.#candidates = 0;
-    this.#describe({ type: 'offer', offer: plain(offer) });
-    return this.#pc.setLocalDescription(offer);
-  }
-
-  async #answer() {
-    await this.#pc.setLocalDescription();
-    this.#describe({ type: 'answer', answer: plain(this.#pc.localDescription) });
-    this.#context.onChange(this);
-  }
-
-  /** @param {Record<string, unknown>} description */
-  #describe(description) {
-    this.#unsent = this.#send(description) ? null : description;
-  }
-
-  /** @param {RTCSessionDescriptionInit} answer */
-  async #takeAnswer(answer) {
-    // An answer to no offer of ours, or a second one, changes nothing.
-    if (this.#pc.signalingState !== 'have-local-offer' && this.#pc.signalingState !== 'have-remote-pranswer') return;
-    if (this.state === 'calling' || this.state === 'ringing') {
-      this.#setState('connecting');
-      this.#within(CONNECT_TIMEOUT, 'failed');
-    }
-    await this.#pc.setRemoteDescription(answer);
-    await this.#addEarly();
-    this.useMedia();
-    this.#context.onChange(this);
-  }
-
-  /** @param {RTCIceCandidateInit | null} candidate */
-  async #takeCandidate(candidate) {
-    if (++this.#candidates > MAX_CANDIDATES) return;
-    if (!this.#pc.remoteDescription) this.#early.push(candidate);
-    // A candidate that cannot be used is one path less, not the end of the call.
-    else await this.#pc.addIceCandidate(candidate ?? undefined).catch(ignore);
-  }
-
-  async #addEarly() {
-    const early = this.#early;
-    this.#early = [];
-    for (const candidate of early) await this.#pc.addIceCandidate(candidate ?? undefined).catch(ignore);
-  }
-
-  /** @param {string} sdp */
-  async #takeRenegotiation(sdp) {
-    // Where both renegotiate at once, the side that began the call goes first.
-    if (this.#pc.signalingState !== 'stable' && this.outgoing) return;
-    this.#candidates = 0;
-    await this.#pc.setRemoteDescription({ type: 'offer', sdp });
-    await this.#addEarly();
-    if (this.state !== 'incoming') await this.#answer();
+  #answered() {
+    if (this.state !== 'calling' && this.state !== 'ringing') return;
+    this.#setState('connecting');
+    this.#within(CONNECT_TIMEOUT, 'failed');
   }
 
   #connectionChanged() {
@@ -287,6 +253,7 @@ export class Call {
       case 'connected':
         clearTimeout(this.#deadline);
         clearTimeout(this.#restart);
+        this.#negotiation.settle();
         this.since ??= performance.now();
         this.#setState('connected');
         break;
@@ -312,43 +279,30 @@ export class Call {
   #restartNow() {
     clearTimeout(this.#restart);
     if (!this.outgoing && this.peer.kind !== 'device') return;
-    this.#step(async () => {
-      if (this.state === 'reconnecting' && this.#pc.signalingState === 'stable') await this.#offer(await this.#pc.createOffer({ iceRestart: true }));
-    });
+    this.#negotiation.restart(() => this.state === 'reconnecting');
   }
 
-  /** @param {RTCDataChannel} channel */
-  #openChannel(channel) {
-    this.#channel = channel;
-    channel.onopen = () => {
-      this.useMedia();
-      // Who closes the connection without a word is gone as well. (A peer without data channels never opens this one.)
-      channel.onclose = () => this.#finish('hangup', false);
-    };
-    channel.onmessage = ({ data }) => {
-      let message;
-      try {
-        message = JSON.parse(data);
-      } catch {
-        return;
-      }
-      if (message?.type === 'goodbye') this.#finish(asReason(message.reason), false);
-      if (message?.type === 'media') {
-        this.remote = { microphone: message.microphone === true, camera: message.camera === true };
-        this.#context.onChange(this);
-      }
-    };
-  }
-
-  /** @param {string} code */
-  #refused(code) {
+  /** @param {import('./protocol.js').Refusal} refusal */
+  #refusedByServer({ code, inReplyTo }) {
     const waiting = this.state === 'calling' || this.state === 'ringing';
     if (code === 'unknownTarget') {
       // In a call that stands, the other side has only lost its signaling for a while.
       if (waiting) this.#finish('unknownTarget', false);
-    } else if (code === 'badSdp' || (code === 'badField' && waiting)) {
+    } else if (code === 'rateLimited') {
+      const described = inReplyTo === 'offer' || inReplyTo === 'answer';
+      if (described) setTimeout(() => this.state !== 'ended' && this.#negotiation.repeat(), RATE_LIMITED_WAIT);
+    } else if (code === 'badField' && waiting) {
       this.#giveUp('badOffer');
     }
+  }
+
+  /** @param {import('./protocol.js').Complaint} complaint */
+  #refusedByPeer({ code, inReplyTo }) {
+    // A candidate is one path of several, and an answer that came twice is no harm.
+    if ((code !== 'badSdp' && code !== 'badField') || inReplyTo === 'candidate') return;
+    // What was agreed on before goes on.
+    if (this.since !== null) this.#negotiation.withdraw();
+    else if (this.state !== 'incoming') this.#giveUp('badOffer');
   }
 
   /**
@@ -370,10 +324,11 @@ export class Call {
     clearTimeout(this.#deadline);
     clearTimeout(this.#restart);
     const pc = this.#pc;
-    pc.onicecandidate = pc.onconnectionstatechange = pc.ondatachannel = pc.ontrack = null;
-    if (this.#channel) this.#channel.onopen = this.#channel.onclose = this.#channel.onmessage = null;
+    pc.onconnectionstatechange = pc.ondatachannel = pc.ontrack = null;
+    this.#negotiation.end();
+    this.#channel.release();
     for (const sender of pc.getSenders()) void sender.replaceTrack(null).catch(ignore);
-    if (ours && this.#channel?.readyState === 'open') setTimeout(() => pc.close(), GOODBYE_TIME);
+    if (ours && this.#channel.isOpen) setTimeout(() => pc.close(), GOODBYE_TIME);
     else pc.close();
     this.#setState('ended');
     this.#context.onEnd(this, reason, ours);
@@ -388,27 +343,9 @@ export class Call {
     this.#deadline = setTimeout(() => this.#giveUp(reason), time);
   }
 
-  /** @param {() => Promise<void>} step */
-  #step(step) {
-    this.#steps = this.#steps.then(async () => {
-      if (this.state === 'ended') return;
-      try {
-        await step();
-      } catch (error) {
-        console.warn('callbox: the call cannot go on:', error);
-        this.#giveUp('badOffer');
-      }
-    });
-  }
-
   /** @param {Record<string, unknown>} message */
   #send(message) {
     return this.#context.send({ ...message, targetId: this.peer.userId, callId: this.callId });
-  }
-
-  /** @param {Record<string, unknown>} message */
-  #tell(message) {
-    if (this.#channel?.readyState === 'open') this.#channel.send(JSON.stringify(message));
   }
 
   /** @param {CallState} state */
@@ -417,11 +354,6 @@ export class Call {
     this.state = state;
     this.#context.onChange(this);
   }
-}
-
-/** @param {RTCSessionDescriptionInit | null} description */
-function plain(description) {
-  return { type: description?.type, sdp: description?.sdp };
 }
 
 /** For what may fail because the connection was closed meanwhile. */

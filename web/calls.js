@@ -3,13 +3,19 @@
  */
 
 import { Call } from './call.js';
-import { makeReady } from './connection.js';
-import { freshCallId, sessionOf, sortsBefore, videoDirection } from './protocol.js';
+import { makeReady, Prepared } from './connection.js';
+import { freshCallId, RING_TIMEOUT, sessionOf, sortsBefore, videoDirection } from './protocol.js';
 
 /** Most calls at once; a further caller hears "busy". */
 const MAX_CALLS = 8;
 /** How long after a call has begun the next one is prepared, in milliseconds: not in its way. */
 const PREPARE_AFTER = 5_000;
+/** How often it is looked at whether what was prepared still holds, in milliseconds. */
+const REVIEW = 10_000;
+/** Most ended calls that are remembered, so that their offers ring no more; the oldest is forgotten. */
+const MAX_ENDED = 32;
+/** Most goodbyes that wait for the server; the oldest is dropped, and its call ends by time. */
+const MAX_FAREWELLS = 8;
 
 /**
  * @typedef {object} CallsContext
@@ -26,14 +32,20 @@ export class Calls {
   #calls = new Map();
   /** @type {RTCIceServer[]} */
   #iceServers = [];
-  /** For the next call of a device. @type {import('./connection.js').Ready | null} */
-  #ready = null;
+  /** Whether the next call of a device is to be prepared: not while one has just begun. */
+  #prepares = false;
+  #prepared = new Prepared();
+  /** Why calls that came in have ended, by peer and call ID. @type {Map<string, import('./protocol.js').Reason>} */
+  #ended = new Map();
+  /** What could not be said while the server was away. @type {{ message: Record<string, unknown>, at: number }[]} */
+  #farewells = [];
   #context;
 
   /** @param {CallsContext} context */
   constructor(context) {
     this.#context = context;
     addEventListener('pagehide', () => this.endAll('hangup'));
+    setInterval(() => this.#prepare(), REVIEW);
   }
 
   /** @returns {Call[]} in the order they began */
@@ -42,13 +54,14 @@ export class Calls {
   }
 
   /**
-   * Makes a connection ready for the next call of a device: whoever rings at a door is not to wait.
-   * @param {RTCIceServer[]} iceServers
+   * Takes the ICE servers of calls to come, and makes a connection ready for the next call of a device: whoever rings
+   * at a door is not to wait.
+   * @param {RTCIceServer[]} iceServers that the browser takes
    */
-  prepare(iceServers) {
+  useServers(iceServers) {
     this.#iceServers = iceServers;
-    this.#ready?.pc.close();
-    this.#ready = makeReady(this.#configuration(), 'device');
+    this.#prepares = true;
+    this.#prepare();
   }
 
   /**
@@ -57,28 +70,37 @@ export class Calls {
    */
   start(peer) {
     if (this.#calls.has(peer.userId) || this.#calls.size >= MAX_CALLS) return;
-    const ready = (peer.kind === 'device' && this.#ready) || makeReady(this.#configuration(), peer.kind);
+    const prepared = peer.kind === 'device' && this.#prepares;
+    const ready = prepared ? this.#prepared.take(this.#configuration()) : makeReady(this.#configuration(), peer.kind);
     this.#begin(peer, freshCallId(), ready);
-    if (ready !== this.#ready) return;
-    this.#ready = null;
-    setTimeout(() => this.prepare(this.#iceServers), PREPARE_AFTER);
+    if (!prepared) return;
+    this.#prepares = false;
+    setTimeout(() => this.useServers(this.#iceServers), PREPARE_AFTER);
   }
 
-  /** @param {import('./protocol.js').Message} message */
+  /** @param {import('./protocol.js').PeerMessage | import('./protocol.js').Refusal} message */
   handle(message) {
     if (message.type === 'offer') return this.#offered(message);
-    const other = message.type === 'error' ? (message.targetId ?? message.userId) : 'userId' in message && message.userId;
-    const call = other ? this.#calls.get(other) : undefined;
-    if (!call) return;
-    // A message of an earlier call with the same peer. Basic clients write no call ID.
-    const callId = 'callId' in message ? message.callId : undefined;
-    if (callId !== undefined && call.callId !== undefined && callId !== call.callId) return;
-    call.handle(message);
+    // The server refuses what we sent to somebody; a peer speaks for itself.
+    const other = message.type === 'refusal' ? message.targetId : message.userId;
+    const call = other === undefined ? undefined : this.#calls.get(other);
+    // What names another call belongs to an earlier one with the same peer.
+    if (call && (equalIds(call.callId, message.callId) ?? true)) call.handle(message);
   }
 
   /** Signaling is back. */
   resume() {
+    const now = Date.now();
+    for (const { message, at } of this.#farewells.splice(0)) if (now - at < RING_TIMEOUT) this.#send(message);
     for (const call of this.all()) call.resume();
+  }
+
+  /**
+   * Somebody has come on line, or come back: what was sent meanwhile did not arrive.
+   * @param {string} userId
+   */
+  peerIsBack(userId) {
+    this.#calls.get(userId)?.resume();
   }
 
   /** The microphone or the camera changed. */
@@ -92,19 +114,27 @@ export class Calls {
   }
 
   /** @param {import('./protocol.js').Offer} message */
-  #offered({ userId, callId, offer }) {
+  #offered({ userId, callId, kind, offer }) {
+    const over = callId !== undefined && this.#ended.get(nameOf(userId, callId));
+    if (over) {
+      this.#context.send({ type: 'leave', targetId: userId, callId, reason: over });
+      return;
+    }
     const standing = this.#calls.get(userId);
-    const peer = this.#context.known(userId) ?? { userId, name: userId, kind: kindOf(offer.sdp) };
+    const known = this.#context.known(userId);
+    const peer = known ?? { userId, name: userId, kind: kind ?? kindOf(offer.sdp) };
     let accepted = false;
     if (standing) {
+      // Call IDs decide; where a side has none, the session does.
       const session = sessionOf(offer.sdp);
-      if (session !== null && session === standing.session) {
+      if (equalIds(standing.callId, callId) ?? (session !== null && session === standing.session)) {
         return standing.handle({ type: 'offer', userId, callId, offer });
       }
       if (standing.state === 'calling' || standing.state === 'ringing') {
         // Both called at the same moment. Each side drops one call, the same one: a device yields to a person,
-        // otherwise the offer of the smaller ID stands.
-        if (peer.kind === 'device' || sortsBefore(this.#context.userId(), userId)) return;
+        // otherwise the offer of the smaller ID stands. Who drops the own call has dialled, and needs no bell.
+        const device = (kind ?? known?.kind) === 'device';
+        if (device || sortsBefore(this.#context.userId(), userId)) return;
         accepted = true;
       }
       standing.drop('replaced');
@@ -127,12 +157,13 @@ export class Calls {
   #begin(peer, callId, ready) {
     /** @type {import('./call.js').CallContext} */
     const context = {
-      send: this.#context.send,
+      send: (message) => this.#send(message),
       media: this.#context.media,
       configuration: this.#configuration(),
       onChange: this.#context.onChange,
       onEnd: (call, reason, ours) => {
         if (this.#calls.get(call.peer.userId) === call) this.#calls.delete(call.peer.userId);
+        if (!call.outgoing && call.callId !== undefined) this.#remember(nameOf(call.peer.userId, call.callId), reason);
         this.#context.onEnd(call, reason, ours);
       },
     };
@@ -142,6 +173,37 @@ export class Calls {
     return call;
   }
 
+  /** Writes an offer for the next call of a device, where there is none that still holds. */
+  #prepare() {
+    if (this.#prepares) this.#prepared.prepare(this.#configuration());
+  }
+
+  /**
+   * Sends, and keeps a goodbye for later where there is no connection: the other side would ring on.
+   * @param {Record<string, unknown>} message
+   */
+  #send(message) {
+    const sent = this.#context.send(message);
+    if (!sent && message.type === 'leave') {
+      this.#farewells.push({ message, at: Date.now() });
+      if (this.#farewells.length > MAX_FAREWELLS) this.#farewells.shift();
+    }
+    return sent;
+  }
+
+  /**
+   * @param {string} name
+   * @param {import('./call.js').EndReason} reason
+   */
+  #remember(name, reason) {
+    const told = reason === 'lost' || reason === 'badOffer' || reason === 'unknownTarget' ? 'failed' : reason;
+    this.#ended.set(name, told);
+    for (const oldest of this.#ended.keys()) {
+      if (this.#ended.size <= MAX_ENDED) break;
+      this.#ended.delete(oldest);
+    }
+  }
+
   /** @returns {RTCConfiguration} */
   #configuration() {
     return { iceServers: this.#iceServers, bundlePolicy: 'max-bundle' };
@@ -149,7 +211,22 @@ export class Calls {
 }
 
 /**
- * What kind of peer writes such an offer, where no server tells: one that takes no picture is a device.
+ * Whether two call IDs name the same call; undefined where a side, a basic client, has none.
+ * @param {string | undefined} ours
+ * @param {string | undefined} theirs
+ */
+function equalIds(ours, theirs) {
+  return ours === undefined || theirs === undefined ? undefined : ours === theirs;
+}
+
+/**
+ * @param {string} userId
+ * @param {string} callId
+ */
+const nameOf = (userId, callId) => `${userId}\n${callId}`;
+
+/**
+ * What kind of peer writes such an offer, where nobody tells: one that takes no picture is a device.
  * @param {string} sdp
  * @returns {import('./protocol.js').Kind}
  */

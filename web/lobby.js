@@ -1,5 +1,6 @@
 /** Choosing a name, seeing who is online, and calling somebody. */
 
+import { hasH264 } from './codecs.js';
 import { copy, element, showAvatar, within } from './page.js';
 import { cleanId } from './protocol.js';
 import { callPeer, hints, inCall, joinedAs, text } from './text.js';
@@ -42,6 +43,9 @@ export class Lobby {
       element('insecure').textContent = hints.insecure;
       element('insecure').hidden = false;
     }
+    this.#showAbilities();
+    // Firefox gets its H.264 some time after its first start.
+    for (const event of ['focus', 'pointerdown']) addEventListener(event, () => this.#showAbilities());
   }
 
   /**
@@ -93,12 +97,13 @@ export class Lobby {
   }
 
   /**
-   * @param {import('./protocol.js').Peer} peer
-   * @param {boolean} online
+   * Takes what has changed since.
+   * @param {import('./protocol.js').Peer[]} online who came, or has another name or kind
+   * @param {string[]} offline who went
    */
-  setPresence(peer, online) {
-    if (online) this.#peers.set(peer.userId, peer);
-    else this.#peers.delete(peer.userId);
+  setPresence(online, offline) {
+    for (const userId of offline) this.#peers.delete(userId);
+    for (const peer of online) this.#peers.set(peer.userId, peer);
     this.#render();
   }
 
@@ -110,6 +115,12 @@ export class Lobby {
     if (userIds.join('\n') === this.#engaged.join('\n')) return;
     this.#engaged = userIds;
     this.#render();
+  }
+
+  /** Says before the call that a device's picture cannot be shown. */
+  #showAbilities() {
+    element('no-h264').textContent = hints.noH264;
+    element('no-h264').hidden = hasH264();
   }
 
   #render() {

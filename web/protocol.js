@@ -7,6 +7,8 @@
 export const VERSION = 1;
 /** Longest user ID in bytes of UTF-8. */
 export const MAX_ID_BYTES = 64;
+/** What this page takes beyond version 1's first messages, told in `join`: `peers`, many changes of presence at once. */
+export const ACCEPTS = ['peers'];
 /** Most candidates that one call takes from the other side. */
 export const MAX_CANDIDATES = 50;
 /** How long an unanswered call rings, in milliseconds. */
@@ -24,79 +26,118 @@ export const CLOSE = { TRY_LATER: 1013, REPLACED: 4000 };
  *
  * @typedef {{ type: 'joined', userId: string, version: number, peers: Peer[], iceServers: RTCIceServer[] }} Joined
  * @typedef {{ type: 'presence', peer: Peer, online: boolean }} Presence
- * @typedef {{ type: 'offer', userId: string, callId?: string, offer: { type: 'offer', sdp: string } }} Offer
+ * @typedef {{ type: 'peers', online: Peer[], offline: string[] }} Peers
+ * @typedef {{ type: 'pong', nonce: string | undefined }} Pong
+ * @typedef {{ type: 'offer', userId: string, callId?: string, kind?: Kind, offer: { type: 'offer', sdp: string } }} Offer
  * @typedef {{ type: 'answer', userId: string, callId?: string, answer: { type: 'answer' | 'pranswer', sdp: string } }} Answer
  * @typedef {{ type: 'candidate', userId: string, callId?: string, candidate: RTCIceCandidateInit | null }} Candidate
  * @typedef {{ type: 'ringing', userId: string, callId?: string }} Ringing
  * @typedef {{ type: 'leave', userId: string, callId?: string, reason: Reason }} Leave
- * @typedef {{ type: 'error', code: string, message: string, userId?: string, targetId?: string, inReplyTo?: string, callId?: string }} Refusal
- * @typedef {Joined | Presence | Offer | Answer | Candidate | Ringing | Leave | Refusal} Message
+ *
+ * Both are `error` on the wire. A refusal is the server's and may end the registration; a complaint is a peer's and
+ * concerns the call with that peer alone, whatever it claims to reply to.
+ * @typedef {{ type: 'refusal', code: string, message: string, targetId?: string, inReplyTo?: string, callId?: string }} Refusal
+ * @typedef {{ type: 'complaint', userId: string, code: string, message: string, inReplyTo?: string, callId?: string }} Complaint
+ *
+ * @typedef {Offer | Answer | Candidate | Ringing | Leave | Complaint} PeerMessage
+ * @typedef {Joined | Presence | Peers | Pong | Refusal | PeerMessage} Message
  */
 
 const REASONS = ['hangup', 'declined', 'busy', 'noAnswer', 'failed', 'replaced', 'shutdown'];
+/** What the server alone says, to nobody in particular: a relay that forwards by `targetId` would pass on a peer's. */
+const SERVERS = ['joined', 'presence', 'peers', 'pong'];
 
 /**
- * Reads one text frame.
- * @param {unknown} data
- * @returns {Message | null} null for what is malformed or of a type that concerns no page
+ * Reads one frame. Text may come in a binary frame as well: relays that pass on the bytes they got send it so.
+ * @param {unknown} data what the WebSocket delivers; binary as ArrayBuffer
+ * @param {string} me our own ID
+ * @returns {Message | undefined | null} null for what cannot be read, undefined for what can and concerns no page
  */
-export function parse(data) {
-  if (typeof data !== 'string') return null;
+export function parse(data, me) {
   let m;
   try {
-    m = JSON.parse(data);
+    m = JSON.parse(data instanceof ArrayBuffer ? decoder.decode(data) : /** @type {string} */ (data));
   } catch {
     return null;
   }
-  if (!isObject(m)) return null;
-  const userId = asText(m.userId);
-  const callId = asText(m.callId);
+  if (!isObject(m) || typeof m.type !== 'string') return null;
+  if (m.type === 'error') return asError(m, me);
+  if (SERVERS.includes(m.type)) return m.targetId === undefined ? fromServer(m) : undefined;
+  return fromPeer(m);
+}
+
+/**
+ * @param {Record<string, any>} m
+ * @returns {Message | null}
+ */
+function fromServer(m) {
   switch (m.type) {
     case 'joined':
       return {
         type: 'joined',
-        userId: userId ?? '',
+        userId: asText(m.userId) ?? '',
         version: typeof m.version === 'number' ? m.version : VERSION,
-        peers: asList(m.peers).map(asPeer).filter((peer) => peer !== null),
+        peers: asPeers(m.peers),
         iceServers: asList(m.iceServers).map(asIceServer).filter((server) => server !== null),
       };
     case 'presence': {
       const peer = asPeer(m.peer);
       return peer && { type: 'presence', peer, online: m.online === true };
     }
-    case 'error':
-      return {
-        type: 'error',
-        code: asText(m.code) ?? 'other',
-        message: asText(m.message) ?? '',
-        userId,
-        targetId: asText(m.targetId),
-        inReplyTo: asText(m.inReplyTo),
-        callId,
-      };
+    case 'peers':
+      return { type: 'peers', online: asPeers(m.online), offline: asList(m.offline).filter(isId) };
+    default:
+      return { type: 'pong', nonce: asText(m.nonce) };
   }
-  // What remains comes from a peer, and says nothing without the peer's name.
-  if (userId === undefined) return null;
+}
+
+/**
+ * What comes from a peer says nothing without the peer's name.
+ * @param {Record<string, any>} m
+ * @returns {PeerMessage | undefined | null}
+ */
+function fromPeer(m) {
+  const { userId } = m;
+  const callId = asText(m.callId);
   switch (m.type) {
     case 'offer': {
       const sdp = isObject(m.offer) && m.offer.type === 'offer' ? asText(m.offer.sdp) : undefined;
-      return sdp === undefined ? null : { type: 'offer', userId, callId, offer: { type: 'offer', sdp } };
+      if (sdp === undefined || !isId(userId)) return null;
+      const kind = m.kind === 'device' || m.kind === 'person' ? m.kind : undefined;
+      return { type: 'offer', userId, callId, kind, offer: { type: 'offer', sdp } };
     }
     case 'answer': {
       const kind = isObject(m.answer) && (m.answer.type === 'answer' || m.answer.type === 'pranswer') ? m.answer.type : null;
       const sdp = kind && asText(m.answer.sdp);
-      return kind && sdp ? { type: 'answer', userId, callId, answer: { type: kind, sdp } } : null;
+      return kind && sdp && isId(userId) ? { type: 'answer', userId, callId, answer: { type: kind, sdp } } : null;
     }
     case 'candidate': {
-      if (m.candidate !== null && !(isObject(m.candidate) && typeof m.candidate.candidate === 'string')) return null;
-      return { type: 'candidate', userId, callId, candidate: m.candidate };
+      const candidate = asCandidate(m.candidate);
+      return candidate === undefined || !isId(userId) ? null : { type: 'candidate', userId, callId, candidate };
     }
     case 'ringing':
-      return { type: 'ringing', userId, callId };
+      return isId(userId) ? { type: 'ringing', userId, callId } : null;
     case 'leave':
-      return { type: 'leave', userId, callId, reason: asReason(m.reason) };
+      return isId(userId) ? { type: 'leave', userId, callId, reason: asReason(m.reason) } : null;
   }
-  return null;
+  return undefined;
+}
+
+/**
+ * An error with a sender is a peer's. So is one that is addressed to us: the server's name whom our message was for, and
+ * a relay forwards by that field. It says nothing where it hides its sender.
+ * @param {Record<string, any>} m
+ * @param {string} me
+ * @returns {Refusal | Complaint | undefined | null}
+ */
+function asError(m, me) {
+  const [code, message] = [asText(m.code) ?? 'other', asText(m.message) ?? ''];
+  const [callId, inReplyTo] = [asText(m.callId), asText(m.inReplyTo)];
+  if (m.userId !== undefined) {
+    return isId(m.userId) ? { type: 'complaint', userId: m.userId, code, message, inReplyTo, callId } : null;
+  }
+  if (m.targetId === me) return undefined;
+  return { type: 'refusal', code, message, targetId: asText(m.targetId), inReplyTo, callId };
 }
 
 /**
@@ -110,14 +151,20 @@ export function asReason(value) {
 }
 
 /**
- * Makes a user ID of what a person typed: no control characters, no spaces at the ends, at most 64 bytes.
+ * What nobody sees in a name, but what makes two look alike or one read backwards: control characters, the invisible
+ * ones that order or join text (Unicode's Cf), blanks that count as letters, and ends of lines.
+ */
+const UNSEEN = /[\p{Cc}\p{Cs}\p{Cf}\u115f\u1160\u3164\uffa0\u2028\u2029]/gu;
+
+/**
+ * Makes a user ID of what a person typed: nothing unseen, no spaces at the ends, at most 64 bytes.
  * @param {string} typed
  * @returns {string} empty when nothing is left
  */
 export function cleanId(typed) {
   let id = '';
   let bytes = 0;
-  for (const character of typed.replace(/[\p{Cc}\p{Cs}]/gu, '').trim()) {
+  for (const character of typed.replace(UNSEEN, '').trim()) {
     bytes += encoder.encode(character).length;
     if (bytes > MAX_ID_BYTES) break;
     id += character;
@@ -125,7 +172,17 @@ export function cleanId(typed) {
   return id.trim();
 }
 
+/**
+ * Whether a peer may go by this: what `cleanId` leaves as it is.
+ * @param {unknown} value
+ * @returns {value is string}
+ */
+export function isId(value) {
+  return typeof value === 'string' && value !== '' && cleanId(value) === value;
+}
+
 const encoder = new TextEncoder();
+const decoder = new TextDecoder('utf-8', { fatal: true });
 
 /**
  * Whether `a` sorts before `b` by bytes of UTF-8, as the other ends compare IDs.
@@ -188,12 +245,36 @@ function asList(value) {
 
 /**
  * @param {unknown} value
+ * @returns {Peer[]}
+ */
+function asPeers(value) {
+  return asList(value).map(asPeer).filter((peer) => peer !== null);
+}
+
+/**
+ * @param {unknown} value
  * @returns {Peer | null}
  */
 function asPeer(value) {
-  if (!isObject(value) || typeof value.userId !== 'string' || value.userId === '') return null;
+  if (!isObject(value) || !isId(value.userId)) return null;
   const { userId } = value;
-  return { userId, name: asText(value.name) || userId, kind: value.kind === 'device' ? 'device' : 'person' };
+  const name = (asText(value.name) ?? '').replace(UNSEEN, '').trim();
+  return { userId, name: name || userId, kind: value.kind === 'device' ? 'device' : 'person' };
+}
+
+/**
+ * A candidate as `addIceCandidate` takes it. Others write `sdpMid: null`, or neither place: everything is bundled, so
+ * that the first section stands for all.
+ * @param {unknown} value
+ * @returns {RTCIceCandidateInit | null | undefined} null ends the candidates; undefined: it is none
+ */
+function asCandidate(value) {
+  if (value === null) return null;
+  if (!isObject(value) || typeof value.candidate !== 'string') return undefined;
+  const index = Number.isInteger(value.sdpMLineIndex) ? value.sdpMLineIndex : null;
+  const sdpMid = asText(value.sdpMid) ?? null;
+  const usernameFragment = asText(value.usernameFragment);
+  return { candidate: value.candidate, sdpMid, sdpMLineIndex: sdpMid === null ? (index ?? 0) : index, usernameFragment };
 }
 
 /**
@@ -202,6 +283,6 @@ function asPeer(value) {
  */
 function asIceServer(value) {
   if (!isObject(value)) return null;
-  const urls = asList(value.urls).filter((url) => typeof url === 'string');
+  const urls = (typeof value.urls === 'string' ? [value.urls] : asList(value.urls)).filter((url) => typeof url === 'string');
   return urls.length === 0 ? null : { urls, username: asText(value.username), credential: asText(value.credential) };
 }

@@ -3,7 +3,9 @@
  * again. Works with Callbox's server and with any relay that only forwards: it waits a moment for `joined`, then goes on.
  */
 
-import { CLOSE, parse } from './protocol.js';
+import { Heartbeat } from './heartbeat.js';
+import { ACCEPTS, CLOSE, parse } from './protocol.js';
+import { askWhy } from './refusal.js';
 
 /** How long to wait for `joined` before taking the server for a plain relay, in milliseconds. */
 const JOINED_WAIT = 2_000;
@@ -24,7 +26,8 @@ const CLAIMS = 3;
  * @typedef {'idTaken' | 'replaced'} Refused
  *
  * @typedef {object} SignalingEvents
- * @property {(state: SignalingState, full: boolean) => void} onState `full`: the server takes no more connections now
+ * @property {(state: SignalingState, trouble: import('./refusal.js').Trouble | null) => void} onState `trouble`: what
+ *   keeps us from the server, where that is known
  * @property {(message: import('./protocol.js').Message) => void} onMessage
  * @property {(why: Refused) => void} onRefused joining has ended; the person should choose another name
  */
@@ -37,14 +40,25 @@ export class Signaling {
   /** Whether the server answered `join`: it lists who is online and tells when somebody is not. */
   listing = false;
 
+  /** How many frames could not be read since the connection was made. */
+  dropped = 0;
+
   /** @type {WebSocket | null} */
   #socket = null;
   #attempt = 0;
   #claims = 0;
   #wasOnline = false;
-  #full = false;
+  /** Whether `joined` may still come: it is the first thing a server says to `join`, and later it is not the server's. */
+  #expectsJoined = false;
+  /** Whether the server of last time did not answer `join`, so that there is nothing to wait for. */
+  #plain = false;
+  /** @type {import('./refusal.js').Trouble | null} */
+  #trouble = null;
+  /** Why the last attempt was refused: some reasons are believed the second time. @type {import('./refusal.js').Trouble | null} */
+  #suspicion = null;
   /** @type {number | undefined} The next thing that happens by itself: an attempt, its end, or going on without `joined`. */
   #timer;
+  #heartbeat = new Heartbeat((nonce) => this.#tell({ type: 'ping', nonce }), () => this.#again());
   #url;
   #events;
 
@@ -55,11 +69,10 @@ export class Signaling {
   constructor(url, events) {
     this.#url = url;
     this.#events = events;
-    const hurry = () => {
-      if (this.state === 'reconnecting' && this.#socket === null) this.#connect();
-    };
-    addEventListener('online', hurry);
-    document.addEventListener('visibilitychange', () => document.visibilityState === 'visible' && hurry());
+    addEventListener('online', () => this.#wake(true));
+    document.addEventListener('resume', () => this.#wake(true));
+    document.addEventListener('visibilitychange', () => document.visibilityState === 'visible' && this.#wake(false));
+    addEventListener('pageshow', () => this.#wake(false));
   }
 
   /**
@@ -85,66 +98,149 @@ export class Signaling {
   /**
    * Sends a message under our own name.
    * @param {Record<string, unknown>} message
-   * @returns {boolean} false when there is no connection
+   * @returns {boolean} false when there is no connection; true does not mean that it arrives
    */
   send(message) {
-    if (this.state !== 'online' || this.#socket?.readyState !== WebSocket.OPEN) return false;
-    this.#socket.send(JSON.stringify({ ...message, userId: this.userId }));
-    return true;
+    return this.state === 'online' && this.#tell(message);
+  }
+
+  /** Something that matters is about to be sent: a connection that died in silence is found out and replaced. */
+  check() {
+    this.#heartbeat.check();
+  }
+
+  /** @param {boolean} doubtful the network may be another one */
+  #wake(doubtful) {
+    if (this.state === 'reconnecting' && this.#socket === null) this.#connect();
+    else this.#heartbeat.check(doubtful);
   }
 
   #connect() {
     this.#drop();
     const socket = new WebSocket(this.#url);
+    socket.binaryType = 'arraybuffer';
     this.#socket = socket;
     this.#timer = setTimeout(() => this.#broke(), OPEN_TIMEOUT);
+    let opened = false;
     socket.onopen = () => {
-      socket.send(JSON.stringify({ type: 'join', userId: this.userId, kind: 'person' }));
-      clearTimeout(this.#timer);
-      this.#timer = setTimeout(() => this.#online(), JOINED_WAIT);
+      opened = true;
+      this.#expectsJoined = true;
+      this.#suspicion = null;
+      this.#tell({ type: 'join', kind: 'person', accepts: ACCEPTS });
+      this.#heartbeat.start();
+      if (this.#plain) this.#online();
+      else this.#waitForJoined(JOINED_WAIT);
     };
-    socket.onmessage = (event) => {
-      const message = parse(event.data);
+    socket.onmessage = ({ data }) => {
+      const message = parse(data, this.userId);
+      this.#heartbeat.heard(message?.type === 'pong');
       if (message) this.#receive(message);
+      else if (message === null) this.#unreadable();
     };
     socket.onclose = (event) => {
       if (event.code === CLOSE.REPLACED) return this.#refused('replaced');
-      if (event.code === CLOSE.TRY_LATER) this.#full = true;
+      if (event.code === CLOSE.TRY_LATER) this.#trouble = 'full';
+      else if (!opened) void this.#ask();
       this.#broke();
     };
   }
 
   /** @param {import('./protocol.js').Message} message */
   #receive(message) {
-    if (message.type === 'error' && message.inReplyTo === 'join') {
-      if (message.code === 'idTaken') {
-        // The server may not have noticed yet that our earlier connection is gone.
-        if (!this.#wasOnline || ++this.#claims >= CLAIMS) return this.#refused('idTaken');
-        return this.#broke();
-      }
-      if (message.code === 'serverFull') {
-        this.#full = true;
-        return this.#broke();
-      }
+    const first = this.#expectsJoined;
+    switch (message.type) {
+      case 'pong':
+        // A server that answers pings answers `join` as well; it may be finding out whether the name is free.
+        if (this.state !== 'online') this.#waitForJoined(OPEN_TIMEOUT);
+        return;
+      case 'joined':
+        if (!first) return;
+        this.listing = true;
+        this.#plain = false;
+        this.#claims = 0;
+        break;
+      case 'presence':
+      case 'peers':
+        if (!this.listing) return;
+        break;
+      case 'refusal':
+        if (message.inReplyTo === 'join' && this.#joinFailed(message.code)) return;
+        break;
     }
-    if (message.type === 'joined') this.listing = true;
+    this.#expectsJoined = false;
     // A message from a peer proves that the relay knows us, `joined` or not.
-    if (message.type !== 'error' && this.state !== 'online') this.#online();
+    if (message.type !== 'refusal' && this.state !== 'online') this.#online();
     this.#events.onMessage(message);
+  }
+
+  /**
+   * @param {string} code
+   * @returns {boolean} whether this connection is over
+   */
+  #joinFailed(code) {
+    if (code === 'idTaken') {
+      // The server may not have noticed yet that our earlier connection is gone.
+      if (!this.#wasOnline || ++this.#claims >= CLAIMS) this.#refused('idTaken');
+      else this.#broke();
+      return true;
+    }
+    if (code === 'serverFull') {
+      this.#trouble = 'full';
+      this.#broke();
+      return true;
+    }
+    return false;
+  }
+
+  #unreadable() {
+    if (this.dropped++ > 0) return;
+    console.warn('callbox: a frame from the server cannot be read and was dropped; further ones are counted in callbox.dropped()');
+  }
+
+  /** @param {number} time */
+  #waitForJoined(time) {
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => this.#unanswered(), time);
+  }
+
+  /** Nothing came for our `join`: a relay that only forwards. */
+  #unanswered() {
+    this.#plain = true;
+    this.#claims = 0;
+    this.#online();
   }
 
   #online() {
     clearTimeout(this.#timer);
-    this.#attempt = this.#claims = 0;
+    this.#attempt = 0;
     this.#wasOnline = true;
-    this.#full = false;
+    this.#trouble = null;
     this.#setState('online');
+  }
+
+  /** The connection is dead and does not know it: there is no reason to wait before the next one. */
+  #again() {
+    this.#drop();
+    this.#setState('reconnecting');
+    this.#connect();
   }
 
   #broke() {
     this.#drop();
     const delay = Math.random() * Math.min(BACKOFF_MAX, BACKOFF_BASE * 2 ** this.#attempt++);
     this.#timer = setTimeout(() => this.#connect(), delay);
+    this.#setState('reconnecting');
+  }
+
+  /** Finds out why the connection could not be made. */
+  async #ask() {
+    const why = await askWhy(this.#url);
+    if (this.state !== 'reconnecting') return;
+    // A server that has just come back answers the question, but was not there for the connection.
+    const sure = why !== 'notAWebSocket' || this.#suspicion === why;
+    this.#suspicion = why;
+    if (!sure || this.#trouble === why) return;
+    this.#trouble = why;
     this.#setState('reconnecting');
   }
 
@@ -158,7 +254,9 @@ export class Signaling {
   /** Lets go of the socket without hearing from it again. */
   #drop() {
     clearTimeout(this.#timer);
-    this.listing = false;
+    this.#heartbeat.stop();
+    this.listing = this.#expectsJoined = false;
+    this.dropped = 0;
     const socket = this.#socket;
     this.#socket = null;
     if (!socket) return;
@@ -166,10 +264,17 @@ export class Signaling {
     socket.close();
   }
 
+  /** @param {Record<string, unknown>} message */
+  #tell(message) {
+    if (this.#socket?.readyState !== WebSocket.OPEN) return false;
+    this.#socket.send(JSON.stringify({ ...message, userId: this.userId }));
+    return true;
+  }
+
   /** @param {SignalingState} state */
   #setState(state) {
     if (state === this.state && state !== 'reconnecting') return;
     this.state = state;
-    this.#events.onState(state, this.#full);
+    this.#events.onState(state, this.#trouble);
   }
 }

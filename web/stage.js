@@ -1,5 +1,6 @@
 /** The calls on the page: a tile for each, our own picture, and the buttons. */
 
+import { hasH264 } from './codecs.js';
 import { copy, element, setIcon, showAvatar, within } from './page.js';
 import { buttons, hangUpOn, hints, pictureOf, states, text } from './text.js';
 
@@ -146,6 +147,7 @@ export class Stage {
     const extra = [];
     if (call.state === 'connected' && call.remote?.microphone === false) extra.push(hints.remoteMuted);
     if (call.state === 'connected' && call.remote?.camera === false && call.peer.kind !== 'device') extra.push(hints.cameraOff);
+    if (call.withoutPicture && !hasH264()) extra.push(hints.soundOnly(call.peer.name));
     if (call.declinedVideo) extra.push(call.peer.kind === 'device' ? hints.noScreen : hints.takesNoVideo(call.peer.name));
     within(tile, '.extra').textContent = extra.join(' · ');
   }

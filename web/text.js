@@ -64,10 +64,19 @@ export const states = {
   ended: 'Call ended',
 };
 
+/**
+ * What the line across the page says while there is no connection. Those of a proxy are for whoever set it up.
+ * @type {Record<'reconnecting' | 'reconnectingInCall' | import('./refusal.js').Trouble, string>}
+ */
 export const banners = {
   reconnecting: 'The connection to the server is lost. Reconnecting…',
   reconnectingInCall: 'The connection to the server is lost. Reconnecting… Your call goes on.',
   full: 'The server is full at the moment. This page keeps trying.',
+  badHost: `The server refuses this page, because it does not go by the name “${location.host}”. Whoever runs it can add the name to [server] names in its configuration. This page keeps trying.`,
+  badOrigin: 'The server refuses this page, because a proxy in front of it changes the address: the Host header has to reach the server as the browser sent it, with the port. Whoever set up the proxy finds this in Callbox’s documentation, “Behind a reverse proxy”. This page keeps trying.',
+  notAWebSocket: 'The server answers, but no WebSocket gets through to it: a proxy in between has to pass on Upgrade and Connection, and Host as the browser sent it. Whoever set it up finds this in Callbox’s documentation, “Behind a reverse proxy”. This page keeps trying.',
+  unreachable: 'The proxy at this address does not reach the server behind it. Is Callbox running there? This page keeps trying.',
+  elsewhere: 'Something other than Callbox’s server answers where this page looks for it. A proxy has to pass on every path below this page’s address, “ws” too. This page keeps trying.',
 };
 
 /** Why joining under a name ended. @type {Record<import('./signaling.js').Refused, string>} */
@@ -95,12 +104,14 @@ export function ending(reason, name, { outgoing, talked }) {
     case 'noAnswer':
       return outgoing ? `${name} does not answer.` : `You missed a call from ${name}.`;
     case 'failed':
+      if (talked) return `The connection to ${name} broke, and did not come back. Calling again may help.`;
       return `No connection to ${name} could be made. Both of you are reachable, but the networks in between let no picture or sound through. A TURN server helps; the person who runs this server can add one.`;
     case 'lost':
-      return `The connection to ${name} is lost.`;
+      return `The connection to ${name} is lost. Calling again may help.`;
     case 'unknownTarget':
       return `Nobody is online under the ID “${name}”. Check how it is written, or try again later.`;
     case 'badOffer':
+      if (talked) return `The call with ${name} could not go on. Calling again may help.`;
       return `${name} and this browser do not understand each other’s picture or sound. Updating the browser may help.`;
     case 'shutdown':
       return `${name} was switched off.`;
@@ -135,6 +146,9 @@ export const problems = {
 
 export const hints = {
   insecure: 'This page was opened without encryption, so the browser gives it no microphone and no camera: you can watch and listen only. Open it by its https address instead.',
+  noH264: 'This browser lacks H.264, so you will hear devices and not see them. Firefox loads it shortly after its first start: wait a minute, and look whether the OpenH264 plug-in is switched on under about:addons. Otherwise open this page in Chrome, Edge or Safari.',
+  soundOnly: (/** @type {string} */ name) => `Sound only: this browser lacks H.264, which the picture of ${name} needs. Hang up and call from Chrome, Edge or Safari, or from Firefox with its OpenH264 plug-in.`,
+  badServers: (/** @type {string[]} */ urls) => `The configuration of this server has ICE servers that browsers refuse: ${urls.map((url) => `“${url}”`).join(', ')}. Calls are made without them; whoever runs the server can mend [[ice.servers]].`,
   noScreen: 'This device has no screen, so your camera is not sent.',
   takesNoVideo: (/** @type {string} */ name) => `${name} takes no picture, so your camera is not sent.`,
   ownId: 'That is your own ID. Type the ID of somebody else.',

@@ -8,6 +8,7 @@ import { closePages, dial, notice, online, openPage, picture, reaches, screensho
 import {
   deviceConfiguration, eventually, freePort, read, serverConfiguration, startCallbox, workspace,
 } from './harness/callbox.js';
+import { watchConnections } from './harness/connections.js';
 import { beeps, hearPitch, readStamps, readWav } from './harness/media.js';
 import { startRelay } from './harness/relay.js';
 
@@ -82,6 +83,18 @@ test('the picture advances at the camera’s rate, and the page says that the de
   assert.match((await anna.textContent('.tile .extra')) ?? '', /This device has no screen/);
   await screenshot(anna, 'device');
   assert.deepEqual(anna.faults, []);
+});
+
+test('a browser without H.264 hears the device, and says why it shows nothing', async () => {
+  const anna = await openPage(browser, url, 'anna', { init: watchConnections, argument: { without: true } });
+  assert.ok(await anna.isVisible('#no-h264'));
+  await anna.click('#devices [data-peer="door"] button');
+  await reaches(anna, 'connected');
+  await anna.waitForSelector('.tile .extra:has-text("Sound only: this browser lacks H.264")');
+  assert.match((await anna.textContent('.tile .extra')) ?? '', /Hang up and call from Chrome, Edge or Safari/);
+  const pitch = await hearPitch(anna, '.tile video');
+  assert.ok(Math.abs(pitch - 440) < 6, `${pitch} Hz`);
+  assert.equal(await anna.getAttribute('.tile', 'data-picture'), 'off');
 });
 
 test('the device’s tone is heard at its pitch', async () => {

@@ -40,3 +40,42 @@ export function waysOfMedia(page) {
     return ways;
   });
 }
+
+/**
+ * For `openPage`'s `init`: keeps the page's connections in `window.made`. While `window.without` is set, the browser lacks
+ * H.264.
+ * @param {{ without: boolean, only?: boolean }} options `only`: it has H.264 and no other codec
+ */
+export function watchConnections({ without, only }) {
+  const page = /** @type {any} */ (window);
+  page.without = without;
+  page.made = [];
+  const real = RTCRtpReceiver.getCapabilities.bind(RTCRtpReceiver);
+  const can = (/** @type {string} */ kind) => {
+    const all = real(kind);
+    if (!all || kind !== 'video' || (!page.without && !only)) return all;
+    return { ...all, codecs: all.codecs.filter((codec) => (codec.mimeType.toLowerCase() === 'video/h264') !== page.without) };
+  };
+  RTCRtpReceiver.getCapabilities = can;
+  const Real = RTCPeerConnection;
+  window.RTCPeerConnection = class extends Real {
+    constructor(/** @type {any[]} */ ...rest) {
+      super(...rest);
+      page.made.push(this);
+    }
+
+    addTransceiver(/** @type {any} */ kind, /** @type {any} */ options) {
+      const transceiver = super.addTransceiver(kind, options);
+      if (kind === 'video') transceiver.setCodecPreferences(can('video')?.codecs ?? []);
+      return transceiver;
+    }
+
+    async setRemoteDescription(/** @type {any} */ description) {
+      await super.setRemoteDescription(description);
+      if (description.type !== 'offer') return;
+      for (const transceiver of this.getTransceivers()) {
+        if (transceiver.receiver.track.kind === 'video') transceiver.setCodecPreferences(can('video')?.codecs ?? []);
+      }
+    }
+  };
+}

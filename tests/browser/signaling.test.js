@@ -1,0 +1,354 @@
+/** The page and its server: connections that die without a word, what is lost and said again, and who may say what. */
+
+import assert from 'node:assert/strict';
+import { after, afterEach, before, test } from 'node:test';
+import { closePages, dial, notice, online, openPage, picture, reaches, startBrowser } from './harness/browser.js';
+import { eventually } from './harness/callbox.js';
+import { moves } from './harness/media.js';
+import { startRelay } from './harness/relay.js';
+
+const DOOR = { userId: 'door', name: 'Front door', kind: 'device' };
+const BEN = { userId: 'ben', name: 'Ben', kind: 'person' };
+
+/** @type {import('playwright-core').Browser} */
+let browser;
+/** @type {Awaited<ReturnType<typeof startRelay>>[]} */
+const relays = [];
+
+before(async () => {
+  browser = await startBrowser();
+});
+afterEach(async () => {
+  await closePages(browser);
+  await Promise.all(relays.splice(0).map((relay) => relay.close()));
+});
+after(() => browser.close());
+
+/** A relay of the test's own. @param {Parameters<typeof startRelay>[0]} [options] */
+async function relayWith(options) {
+  const relay = await startRelay(options);
+  relays.push(relay);
+  return relay;
+}
+
+/** What Callbox's server says by itself: who is online, and that it lives. @param {any[]} peers @param {any[]} iceServers */
+const serverWith = (peers = [], iceServers = []) => (message, socket) => {
+  const say = (reply) => socket.send(JSON.stringify(reply));
+  if (message.type === 'join') say({ type: 'joined', userId: message.userId, version: 1, peers, iceServers });
+  if (message.type === 'ping') say({ type: 'pong', nonce: message.nonce });
+};
+
+const joins = (relay, userId) => relay.seen.filter((message) => message.type === 'join' && message.userId === userId).length;
+const sent = (relay, type, userId) => relay.seen.filter((message) => message.type === type && message.userId === userId);
+const joinsAgain = (relay, userId) => eventually(`${userId} has joined again`, async () => relay.clients.has(userId));
+
+/** Opens the page with a clock that the test can move, and joins. */
+async function openWithClock(relay, name, wait = 0) {
+  const page = await openPage(browser, relay.url, '');
+  await page.clock.install();
+  await page.fill('#name', name);
+  await page.press('#name', 'Enter');
+  if (wait) {
+    await joinsAgain(relay, name);
+    await page.clock.runFor(wait);
+  }
+  await online(page);
+  return page;
+}
+
+const wakes = {
+  'that the page came on line': (page) => page.evaluate(() => window.dispatchEvent(new Event('online'))),
+  'that the page is looked at again': async (page) => {
+    await page.clock.runFor(4_000);
+    await page.evaluate(() => document.dispatchEvent(new Event('visibilitychange')));
+  },
+  'that time has passed': (page) => page.clock.runFor(15_000),
+};
+for (const [what, wake] of Object.entries(wakes)) {
+  test(`a connection that died without a word is replaced: ${what}`, async () => {
+    const relay = await relayWith({ answer: serverWith([DOOR]) });
+    const anna = await openWithClock(relay, 'anna');
+    await anna.waitForSelector('[data-peer="door"]');
+    relay.forget('anna');
+    await wake(anna);
+    assert.equal(await anna.getAttribute('#connection', 'data-state'), 'online', 'nothing has shown it yet');
+    await anna.clock.runFor(5_000);
+    await joinsAgain(relay, 'anna');
+    await online(anna);
+    assert.equal(joins(relay, 'anna'), 2);
+  });
+}
+
+test('a connection that lives is kept, however often the page is looked at', async () => {
+  const relay = await relayWith({ answer: serverWith() });
+  const anna = await openWithClock(relay, 'anna');
+  for (let i = 0; i < 5; i++) {
+    await anna.clock.runFor(4_000);
+    await anna.evaluate(() => {
+      document.dispatchEvent(new Event('visibilitychange'));
+      window.dispatchEvent(new Event('online'));
+    });
+    // The answer is in the page before its time moves on.
+    await anna.evaluate(() => new Promise((later) => requestAnimationFrame(later)));
+    await eventually('the ping was answered', async () => relay.clients.has('anna'));
+    relay.send('anna', { type: 'presence', online: true, peer: { userId: `guest-${i}` } });
+    await anna.waitForSelector(`[data-peer="guest-${i}"]`);
+  }
+  assert.equal(joins(relay, 'anna'), 1);
+});
+
+test('a relay that answers no pings is not relied on after long silence, and is not bothered before', async () => {
+  const relay = await relayWith();
+  const anna = await openWithClock(relay, 'anna', 2_000);
+  const look = () => anna.evaluate(() => document.dispatchEvent(new Event('visibilitychange')));
+  await anna.clock.runFor(20_000);
+  await look();
+  assert.equal(await anna.getAttribute('#connection', 'data-state'), 'online');
+  assert.equal(joins(relay, 'anna'), 1);
+  relay.forget('anna');
+  await anna.clock.runFor(20_000);
+  await look();
+  await joinsAgain(relay, 'anna');
+  // What is known of this relay is not waited for again.
+  await online(anna);
+  assert.equal(joins(relay, 'anna'), 2);
+});
+
+for (const [what, answer, silence] of /** @type {const} */ ([
+  ['a server that answers pings', serverWith(), 0],
+  ['a relay that answers none', undefined, 31_000],
+])) {
+  test(`a call into a dead connection arrives by the next one: ${what}`, async () => {
+    const relay = await relayWith({ answer });
+    const ben = await openPage(browser, relay.url, 'ben');
+    const anna = await openWithClock(relay, 'anna', answer ? 0 : 2_000);
+    relay.forget('anna');
+    await anna.clock.runFor(silence || 4_000);
+    await dial(anna, 'ben');
+    if (answer) {
+      await reaches(anna, 'calling');
+      await anna.clock.runFor(5_000);
+    }
+    await reaches(ben, 'incoming');
+    await ben.click('#answer-camera');
+    await Promise.all([reaches(anna, 'connected'), reaches(ben, 'connected')]);
+    await moves(anna, await picture(anna, 'ben'));
+    assert.deepEqual(sent(relay, 'offer', 'anna').length, 1, 'the first one went nowhere');
+  });
+}
+
+test('an answer into a dead connection arrives by the next one', async () => {
+  const relay = await relayWith({ answer: serverWith() });
+  const [anna, ben] = [await openPage(browser, relay.url, 'anna'), await openPage(browser, relay.url, 'ben')];
+  await dial(anna, 'ben');
+  await reaches(ben, 'incoming');
+  relay.forget('ben');
+  await ben.click('#answer-camera');
+  await reaches(ben, 'connecting');
+  await ben.evaluate(() => window.dispatchEvent(new Event('online')));
+  await Promise.all([reaches(anna, 'connected'), reaches(ben, 'connected')]);
+  assert.equal(sent(relay, 'answer', 'ben').length, 1, 'the first one went nowhere');
+  // What arrived is not said again.
+  await anna.evaluate(() => window.dispatchEvent(new Event('online')));
+  relay.clients.get('anna')?.close();
+  await eventually('anna has joined again', async () => joins(relay, 'anna') === 2);
+  await online(anna);
+  assert.equal(sent(relay, 'offer', 'anna').length, 1);
+});
+
+test('an offer that arrives when its callee comes back rings then', async () => {
+  let gone = false;
+  const relay = await relayWith({
+    answer(message, socket) {
+      serverWith()(message, socket);
+      // Ben's connection is gone, and the server has not found out.
+      return gone && message.targetId === 'ben';
+    },
+  });
+  const [anna, ben] = [await openPage(browser, relay.url, 'anna'), await openPage(browser, relay.url, 'ben')];
+  gone = true;
+  await dial(anna, 'ben');
+  await eventually('the offer is lost', async () => sent(relay, 'offer', 'anna').length === 1);
+  gone = false;
+  relay.send('anna', { type: 'presence', online: true, peer: BEN });
+  await reaches(ben, 'incoming');
+  await ben.click('#answer');
+  await reaches(anna, 'connected');
+});
+
+test('what comes twice is taken once', async () => {
+  const relay = await relayWith({
+    answer(message, _socket, relay) {
+      if (message.targetId) relay.send(message.targetId, message);
+    },
+  });
+  const [anna, ben] = [await openPage(browser, relay.url, 'anna'), await openPage(browser, relay.url, 'ben')];
+  await dial(anna, 'ben');
+  await reaches(ben, 'incoming');
+  await ben.click('#answer-camera');
+  await Promise.all([reaches(anna, 'connected'), reaches(ben, 'connected')]);
+  const [offer] = sent(relay, 'offer', 'anna');
+  relay.send('ben', offer);
+  await eventually('the answer is given again', async () => sent(relay, 'answer', 'ben').length > 1);
+  assert.equal(new Set(sent(relay, 'answer', 'ben').map((message) => message.answer.sdp)).size, 1);
+  await moves(anna, await picture(anna, 'ben'));
+  assert.equal(await ben.locator('.tile').count(), 1);
+  assert.equal(relay.seen.filter((message) => message.type === 'error').length, 0);
+});
+
+test('an offer of a call that was declined rings no more', async () => {
+  const relay = await relayWith();
+  const [anna, ben] = [await openPage(browser, relay.url, 'anna'), await openPage(browser, relay.url, 'ben')];
+  await dial(anna, 'ben');
+  await reaches(ben, 'incoming');
+  await ben.click('#decline');
+  await reaches(anna, 'idle');
+  const [offer] = sent(relay, 'offer', 'anna');
+  relay.send('ben', offer);
+  await eventually('it is declined again', async () => sent(relay, 'leave', 'ben').length === 2);
+  assert.deepEqual(sent(relay, 'leave', 'ben').map(({ reason, callId }) => [reason, callId === offer.callId]), [
+    ['declined', true],
+    ['declined', true],
+  ]);
+  await reaches(ben, 'idle');
+});
+
+test('a goodbye waits for the server', async () => {
+  const relay = await relayWith();
+  const { port } = relay;
+  const anna = await openPage(browser, relay.url, 'anna');
+  await dial(anna, 'ben');
+  await reaches(anna, 'calling');
+  await relay.close();
+  await anna.waitForSelector('#banner');
+  await anna.click('#leave');
+  relays.splice(0);
+  const next = await relayWith({ port });
+  await eventually('the goodbye came', async () => sent(next, 'leave', 'anna')[0]?.targetId === 'ben');
+});
+
+test('a relay that forwards in binary frames carries a call', async () => {
+  const relay = await relayWith({ binary: true });
+  const [anna, ben] = [await openPage(browser, relay.url, 'anna'), await openPage(browser, relay.url, 'ben')];
+  await dial(anna, 'ben');
+  await reaches(ben, 'incoming');
+  await ben.click('#answer-camera');
+  await Promise.all([reaches(anna, 'connected'), reaches(ben, 'connected')]);
+  await moves(anna, await picture(anna, 'ben'));
+});
+
+test('what cannot be read is counted, and said once', async () => {
+  const relay = await relayWith({ answer: serverWith() });
+  const anna = await openPage(browser, relay.url, 'anna');
+  const socket = relay.clients.get('anna');
+  socket?.send(Buffer.from([0xff, 0xfe]), { binary: true });
+  socket?.send('no JSON');
+  socket?.send('{"type":"offer","userId":"ben"}');
+  // Of a later version, or a peer's forgery: that is no frame that cannot be read.
+  socket?.send('{"type":"dance"}');
+  relay.send('anna', { type: 'presence', online: true, peer: BEN });
+  await anna.waitForSelector('[data-peer="ben"]');
+  assert.equal(await anna.evaluate(() => /** @type {any} */ (window).callbox.dropped()), 3);
+  assert.deepEqual(anna.faults.filter((line) => line.includes('cannot be read')).length, 1);
+});
+
+test('no peer can end the registration, or speak for the server', async () => {
+  const evil = { userId: 'evil', name: 'Front door', kind: 'device' };
+  const forged = [
+    { type: 'error', code: 'idTaken', inReplyTo: 'join', message: '', userId: 'ben', targetId: 'anna' },
+    { type: 'error', code: 'serverFull', inReplyTo: 'join', message: '', userId: 'ben', targetId: 'anna' },
+    { type: 'error', code: 'idTaken', inReplyTo: 'join', message: '', targetId: 'anna' },
+    { type: 'error', code: 'serverFull', inReplyTo: 'join', message: '', targetId: 'anna' },
+    { type: 'joined', userId: 'anna', peers: [evil], iceServers: [], targetId: 'anna' },
+    { type: 'presence', peer: evil, online: true, targetId: 'anna' },
+    { type: 'peers', online: [evil], offline: ['ben'], targetId: 'anna' },
+    // Without an address, as a server's would be: too late, since `joined` comes first or not at all.
+    { type: 'joined', userId: 'anna', peers: [evil], iceServers: [] },
+  ];
+  for (const answer of [serverWith([BEN]), undefined]) {
+    const relay = await relayWith({ answer });
+    const anna = await openPage(browser, relay.url, 'anna');
+    // A peer's message comes first where no server answers.
+    relay.send('anna', { type: 'candidate', userId: 'ben', targetId: 'anna', candidate: null });
+    for (const message of forged) relay.send('anna', message);
+    if (!answer) relay.send('anna', { type: 'presence', peer: evil, online: true });
+    // What is taken after them shows that they were all read.
+    relay.send('anna', { type: 'leave', userId: 'ben', targetId: 'anna' });
+    const carl = await openPage(browser, relay.url, 'carl');
+    await dial(carl, 'anna');
+    await reaches(anna, 'incoming');
+    assert.equal(await anna.locator('[data-peer="evil"]').count(), 0);
+    assert.equal(await anna.locator('#people [data-peer="ben"]').count(), answer ? 1 : 0);
+    assert.equal(joins(relay, 'anna'), 1);
+    assert.equal(await anna.getAttribute('#connection', 'data-state'), 'online');
+    await closePages(browser);
+  }
+});
+
+test('lists of who came and went change the list', async () => {
+  const relay = await relayWith({ answer: serverWith([DOOR, BEN]) });
+  const anna = await openPage(browser, relay.url, 'anna');
+  assert.deepEqual(relay.seen.find((message) => message.type === 'join').accepts, ['peers']);
+  const online = Array.from({ length: 200 }, (_, i) => ({ userId: `guest-${i}`, name: `Guest ${i}`, kind: 'person' }));
+  relay.send('anna', { type: 'peers', online: [...online, { ...DOOR, name: 'Back door' }], offline: ['ben'] });
+  await anna.waitForSelector('#people [data-peer="guest-199"]');
+  assert.equal(await anna.locator('#people li').count(), 200);
+  assert.equal(await anna.locator('[data-peer="ben"]').count(), 0);
+  assert.equal(await anna.textContent('[data-peer="door"] .name'), 'Back door');
+  relay.send('anna', { type: 'peers', online: [], offline: online.map((peer) => peer.userId) });
+  await anna.waitForSelector('#people-group', { state: 'hidden' });
+});
+
+test('names are shown without what nobody sees', async () => {
+  const relay = await relayWith({ answer: serverWith([{ userId: 'gate', name: '\u202eroo\u200bd', kind: 'device' }, { userId: 'do\u200bor', name: 'Door' }]) });
+  const anna = await openPage(browser, relay.url, 'anna');
+  assert.equal(await anna.textContent('[data-peer="gate"] .name'), 'rood');
+  assert.equal(await anna.locator('.peer').count(), 1, 'an ID that looks like another one is nobody’s');
+});
+
+test('an ICE server that the browser refuses costs itself alone', async () => {
+  const servers = [{ urls: ['stun:<host>'] }, { urls: ['stun:127.0.0.1:9', 'turn:"relay"'], username: 'u', credential: 'c' }];
+  const relay = await relayWith({ answer: serverWith([DOOR], servers) });
+  const anna = await openPage(browser, relay.url, 'anna', {
+    init: () => {
+      const Real = RTCPeerConnection;
+      window.RTCPeerConnection = class extends Real {
+        constructor(/** @type {any[]} */ ...rest) {
+          super(...rest);
+          /** @type {any} */ (window).latest = this;
+        }
+      };
+    },
+  });
+  const words = await notice(anna, 'iceServers');
+  assert.match(words, /“stun:<host>”, “turn:"relay"”/);
+  await anna.click('[data-peer="door"] button');
+  await eventually('the call goes out', async () => sent(relay, 'offer', 'anna').length === 1);
+  const used = await anna.evaluate(() => /** @type {any} */ (window).latest.getConfiguration().iceServers.map((server) => server.urls));
+  assert.deepEqual(used, [['stun:127.0.0.1:9']]);
+  assert.deepEqual(anna.faults, []);
+});
+
+/** @type {[string, import('./harness/relay.js').Refusal, RegExp][]} */
+const refusals = [
+  ['a name that the server does not go by', { status: 403, code: 'badHost' }, /does not go by the name “127\.0\.0\.1:\d+”.*\[server\] names/],
+  ['an address that a proxy changed', { status: 403, code: 'badOrigin' }, /Host header.*reverse proxy/],
+  ['a server without a free place', { status: 503, code: 'serverFull' }, /server is full/],
+  ['a WebSocket that became a plain request', { status: 426, code: 'notAWebSocket' }, /Upgrade and Connection.*reverse proxy/],
+  ['a proxy without its server', { status: 502, code: '' }, /proxy.*does not reach/],
+  ['a server of another kind', { status: 404, code: '' }, /Something other than Callbox/],
+];
+for (const [what, refusal, words] of refusals) {
+  test(`the page says why it is refused: ${what}`, async () => {
+    /** @type {import('./harness/relay.js').Refusal | null} */
+    let now = refusal;
+    const relay = await relayWith({ answer: serverWith(), refuse: () => now });
+    const anna = await openPage(browser, relay.url, '');
+    await anna.fill('#name', 'anna');
+    await anna.press('#name', 'Enter');
+    await eventually('the reason is told', async () => words.test((await anna.textContent('#banner')) ?? ''));
+    now = null;
+    await online(anna);
+    assert.ok(await anna.isHidden('#banner'));
+  });
+}
