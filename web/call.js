@@ -188,7 +188,8 @@ export class Call {
         break;
       }
       case 'leave':
-        this.#finish(message.reason, false);
+        // A relay may tell everybody that somebody left signaling; a call that stands lives by its media.
+        if (message.toUs || this.since === null) this.#finish(message.reason, false);
         break;
       case 'complaint':
         this.#refusedByPeer(message);
@@ -299,7 +300,7 @@ export class Call {
   /** @param {import('./protocol.js').Complaint} complaint */
   #refusedByPeer({ code, inReplyTo }) {
     // A candidate is one path of several, and an answer that came twice is no harm.
-    if ((code !== 'badSdp' && code !== 'badField') || inReplyTo === 'candidate') return;
+    if (code !== 'badSdp' || inReplyTo === 'candidate') return;
     // What was agreed on before goes on.
     if (this.since !== null) this.#negotiation.withdraw();
     else if (this.state !== 'incoming') this.#giveUp('badOffer');

@@ -14,7 +14,7 @@ const PREPARE_AFTER = 5_000;
 const REVIEW = 10_000;
 /** Most ended calls that are remembered, so that their offers ring no more; the oldest is forgotten. */
 const MAX_ENDED = 32;
-/** Most goodbyes that wait for the server; the oldest is dropped, and its call ends by time. */
+/** Most goodbyes that are said again; the oldest is dropped, and its call ends by time. */
 const MAX_FAREWELLS = 8;
 
 /**
@@ -35,9 +35,9 @@ export class Calls {
   /** Whether the next call of a device is to be prepared: not while one has just begun. */
   #prepares = false;
   #prepared = new Prepared();
-  /** Why calls that came in have ended, by peer and call ID. @type {Map<string, import('./protocol.js').Reason>} */
+  /** The goodbyes of calls that have ended, by peer and call ID; null where the peer ended it. @type {Map<string, Record<string, unknown> | null>} */
   #ended = new Map();
-  /** What could not be said while the server was away. @type {{ message: Record<string, unknown>, at: number }[]} */
+  /** The latest goodbyes, which may be lost. @type {{ message: Record<string, unknown>, at: number }[]} */
   #farewells = [];
   #context;
 
@@ -84,14 +84,15 @@ export class Calls {
     // The server refuses what we sent to somebody; a peer speaks for itself.
     const other = message.type === 'refusal' ? message.targetId : message.userId;
     const call = other === undefined ? undefined : this.#calls.get(other);
+    if ((message.type === 'answer' || message.type === 'ringing') && this.#isOver(message)) return;
     // What names another call belongs to an earlier one with the same peer.
     if (call && (equalIds(call.callId, message.callId) ?? true)) call.handle(message);
   }
 
   /** Signaling is back. */
   resume() {
-    const now = Date.now();
-    for (const { message, at } of this.#farewells.splice(0)) if (now - at < RING_TIMEOUT) this.#send(message);
+    this.#farewells = this.#farewells.filter(({ at }) => Date.now() - at < RING_TIMEOUT);
+    for (const { message } of this.#farewells) this.#context.send(message);
     for (const call of this.all()) call.resume();
   }
 
@@ -113,13 +114,20 @@ export class Calls {
     for (const call of this.all()) call.end(call.state === 'incoming' ? 'declined' : reason);
   }
 
+  /**
+   * Whether a message is of a call that has ended here. Who has not heard of it is told again.
+   * @param {import('./protocol.js').Offer | import('./protocol.js').Answer | import('./protocol.js').Ringing} message
+   */
+  #isOver({ userId, callId }) {
+    const farewell = callId === undefined ? undefined : this.#ended.get(nameOf(userId, callId));
+    if (farewell) this.#context.send(farewell);
+    return farewell !== undefined;
+  }
+
   /** @param {import('./protocol.js').Offer} message */
-  #offered({ userId, callId, kind, offer }) {
-    const over = callId !== undefined && this.#ended.get(nameOf(userId, callId));
-    if (over) {
-      this.#context.send({ type: 'leave', targetId: userId, callId, reason: over });
-      return;
-    }
+  #offered(message) {
+    if (this.#isOver(message)) return;
+    const { userId, callId, kind, offer } = message;
     const standing = this.#calls.get(userId);
     const known = this.#context.known(userId);
     const peer = known ?? { userId, name: userId, kind: kind ?? kindOf(offer.sdp) };
@@ -128,13 +136,14 @@ export class Calls {
       // Call IDs decide; where a side has none, the session does.
       const session = sessionOf(offer.sdp);
       if (equalIds(standing.callId, callId) ?? (session !== null && session === standing.session)) {
-        return standing.handle({ type: 'offer', userId, callId, offer });
+        return standing.handle(message);
       }
       if (standing.state === 'calling' || standing.state === 'ringing') {
         // Both called at the same moment. Each side drops one call, the same one: a device yields to a person,
-        // otherwise the offer of the smaller ID stands. Who drops the own call has dialled, and needs no bell.
+        // otherwise the offer of the smaller ID stands. Who drops the own call has dialled, and needs no bell. Whose
+        // offer stands says it again: the other side may have it no longer.
         const device = (kind ?? known?.kind) === 'device';
-        if (device || sortsBefore(this.#context.userId(), userId)) return;
+        if (device || sortsBefore(this.#context.userId(), userId)) return standing.resume();
         accepted = true;
       }
       standing.drop('replaced');
@@ -163,7 +172,7 @@ export class Calls {
       onChange: this.#context.onChange,
       onEnd: (call, reason, ours) => {
         if (this.#calls.get(call.peer.userId) === call) this.#calls.delete(call.peer.userId);
-        if (!call.outgoing && call.callId !== undefined) this.#remember(nameOf(call.peer.userId, call.callId), reason);
+        this.#remember(call);
         this.#context.onEnd(call, reason, ours);
       },
     };
@@ -179,25 +188,22 @@ export class Calls {
   }
 
   /**
-   * Sends, and keeps a goodbye for later where there is no connection: the other side would ring on.
+   * Sends, and keeps a goodbye: if it is lost, the other side rings on.
    * @param {Record<string, unknown>} message
    */
   #send(message) {
-    const sent = this.#context.send(message);
-    if (!sent && message.type === 'leave') {
+    if (message.type === 'leave' && message.callId !== undefined) {
       this.#farewells.push({ message, at: Date.now() });
       if (this.#farewells.length > MAX_FAREWELLS) this.#farewells.shift();
     }
-    return sent;
+    return this.#context.send(message);
   }
 
-  /**
-   * @param {string} name
-   * @param {import('./call.js').EndReason} reason
-   */
-  #remember(name, reason) {
-    const told = reason === 'lost' || reason === 'badOffer' || reason === 'unknownTarget' ? 'failed' : reason;
-    this.#ended.set(name, told);
+  /** @param {Call} call that has ended */
+  #remember({ callId, peer }) {
+    if (callId === undefined) return;
+    const farewell = this.#farewells.find(({ message }) => message.callId === callId && message.targetId === peer.userId);
+    this.#ended.set(nameOf(peer.userId, callId), farewell?.message ?? null);
     for (const oldest of this.#ended.keys()) {
       if (this.#ended.size <= MAX_ENDED) break;
       this.#ended.delete(oldest);

@@ -3,10 +3,10 @@
  * side may not have is said again when signaling is back; and what comes again is taken once.
  */
 
-import { CONNECT_TIMEOUT, MAX_CANDIDATES, sessionOf } from './protocol.js';
+import { CONNECT_TIMEOUT, isOlder, MAX_CANDIDATES, sessionOf } from './protocol.js';
 
 /** How long what needs no answer is repeated, in milliseconds. Later, who waits for an answer has repeated the offer. */
-const REPEAT_FOR = 30_000;
+const REPEAT_FOR = 60_000;
 
 /**
  * @typedef {object} NegotiationEvents
@@ -30,7 +30,8 @@ export class Negotiation {
   #ended = false;
   /** @type {(RTCIceCandidateInit | null)[]} Those that came before the description they belong to. */
   #early = [];
-  #candidates = 0;
+  /** Those of the other side that were taken, as text. @type {Set<string>} */
+  #candidates = new Set();
   /** Null once the other side is known to have it. @type {Said | null} */
   #said = null;
   /** The offer that came last, to know it again. */
@@ -107,13 +108,14 @@ export class Negotiation {
         if (this.#reply) this.#repeat(this.#reply);
         return;
       }
+      if (isOlder(sdp, this.#offered)) return;
       // Where both renegotiate at once, the side that began the call goes first.
       if (this.#pc.signalingState !== 'stable' && first) return;
       let heard = false;
       try {
         await this.#pc.setRemoteDescription({ type: 'offer', sdp });
         heard = true;
-        this.#candidates = 0;
+        this.#candidates.clear();
         this.#offered = sdp;
         await this.#addEarly();
         if (!rings()) await this.#answer();
@@ -151,7 +153,9 @@ export class Negotiation {
   /** @param {RTCIceCandidateInit | null} candidate */
   takeCandidate(candidate) {
     this.#step(async () => {
-      if (++this.#candidates > MAX_CANDIDATES) return;
+      const text = JSON.stringify(candidate);
+      if (this.#candidates.has(text) || this.#candidates.size >= MAX_CANDIDATES) return;
+      this.#candidates.add(text);
       if (this.#pc.remoteDescription) await this.#add(candidate);
       else this.#early.push(candidate);
     });
@@ -181,7 +185,7 @@ export class Negotiation {
 
   /** @param {RTCSessionDescriptionInit} offer */
   #offer(offer) {
-    this.#candidates = 0;
+    this.#candidates.clear();
     if (this.#pc.currentRemoteDescription) {
       clearTimeout(this.#unanswered);
       this.#unanswered = setTimeout(() => this.withdraw(), CONNECT_TIMEOUT);

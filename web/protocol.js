@@ -32,7 +32,7 @@ export const CLOSE = { TRY_LATER: 1013, REPLACED: 4000 };
  * @typedef {{ type: 'answer', userId: string, callId?: string, answer: { type: 'answer' | 'pranswer', sdp: string } }} Answer
  * @typedef {{ type: 'candidate', userId: string, callId?: string, candidate: RTCIceCandidateInit | null }} Candidate
  * @typedef {{ type: 'ringing', userId: string, callId?: string }} Ringing
- * @typedef {{ type: 'leave', userId: string, callId?: string, reason: Reason }} Leave
+ * @typedef {{ type: 'leave', userId: string, callId?: string, reason: Reason, toUs: boolean }} Leave `toUs`: not to everybody
  *
  * Both are `error` on the wire. A refusal is the server's and may end the registration; a complaint is a peer's and
  * concerns the call with that peer alone, whatever it claims to reply to.
@@ -118,7 +118,7 @@ function fromPeer(m) {
     case 'ringing':
       return isId(userId) ? { type: 'ringing', userId, callId } : null;
     case 'leave':
-      return isId(userId) ? { type: 'leave', userId, callId, reason: asReason(m.reason) } : null;
+      return isId(userId) ? { type: 'leave', userId, callId, reason: asReason(m.reason), toUs: m.targetId !== undefined } : null;
   }
   return undefined;
 }
@@ -208,6 +208,17 @@ export function freshCallId() {
  */
 export function sessionOf(sdp) {
   return /^o=\S+ (\S+)/m.exec(sdp)?.[1] ?? null;
+}
+
+/**
+ * Whether one description is of an earlier version of the same session than another one, so that it comes late.
+ * @param {string} sdp
+ * @param {string} latest
+ */
+export function isOlder(sdp, latest) {
+  const version = (/** @type {string} */ text) => /^o=\S+ \S+ (\d+)/m.exec(text)?.[1] ?? null;
+  const [ours, theirs] = [version(sdp), version(latest)];
+  return ours !== null && theirs !== null && sessionOf(sdp) === sessionOf(latest) && BigInt(ours) < BigInt(theirs);
 }
 
 /**

@@ -6,7 +6,7 @@ import { test } from 'node:test';
 
 // Browsers take the page's files for modules because of how they are loaded; Node 18 has to be told.
 const source = readFileSync(new URL('../../web/protocol.js', import.meta.url), 'utf8');
-const { asReason, cleanId, isId, parse: read, sessionOf, sortsBefore, videoDirection } = await import(
+const { asReason, cleanId, isId, isOlder, parse: read, sessionOf, sortsBefore, videoDirection } = await import(
   `data:text/javascript,${encodeURIComponent(source)}`
 );
 /** @param {unknown} data */
@@ -122,7 +122,7 @@ test('a candidate is placed by its section, its number, or as the only one', () 
 
 test('what is well-formed is read, and what later versions add does no harm', () => {
   assert.deepEqual(parse('{"type":"leave","userId":"x","reason":"eaten","mood":"sad"}'), {
-    type: 'leave', userId: 'x', callId: undefined, reason: 'other',
+    type: 'leave', userId: 'x', callId: undefined, reason: 'other', toUs: false,
   });
   assert.equal(asReason(undefined), 'hangup');
   const joined = parse(JSON.stringify({
@@ -145,6 +145,13 @@ test('a description tells its session and which way its video goes', () => {
     `v=0\r\no=- 4611 2 IN IP4 127.0.0.1\r\ns=-\r\nm=audio 9 UDP/TLS/RTP/SAVPF 111\r\na=sendrecv\r\nm=video 9 UDP/TLS/RTP/SAVPF 96\r\n${direction}`;
   assert.equal(sessionOf(sdp('')), '4611');
   assert.equal(sessionOf('v=0'), null);
+  const older = (a, b) => isOlder(sdp('').replace(' 4611 2 ', ` ${a} `), sdp('').replace(' 4611 2 ', ` ${b} `));
+  assert.ok(older('4611 9', '4611 10'));
+  assert.ok(older('4611 18446744073709551614', '4611 18446744073709551615'));
+  assert.ok(!older('4611 2', '4611 2'));
+  assert.ok(!older('4611 3', '4611 2'));
+  assert.ok(!older('4611 2', '4711 3'));
+  assert.ok(!isOlder('v=0', sdp('')));
   assert.equal(videoDirection(sdp('a=sendonly\r\n')), 'sendonly');
   assert.equal(videoDirection(sdp('')), 'sendrecv');
   assert.equal(videoDirection(sdp('').replace('m=video 9', 'm=video 0')), null);

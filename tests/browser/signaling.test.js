@@ -213,6 +213,38 @@ test('an offer of a call that was declined rings no more', async () => {
   await reaches(ben, 'idle');
 });
 
+test('an answer to a call that was given up brings its goodbye again', async () => {
+  const relay = await relayWith();
+  const [anna, ben] = [await openPage(browser, relay.url, 'anna'), await openPage(browser, relay.url, 'ben')];
+  await dial(anna, 'ben');
+  await reaches(ben, 'incoming');
+  await anna.click('#leave');
+  await reaches(ben, 'idle');
+  const [{ callId }] = sent(relay, 'offer', 'anna');
+  // As if the first goodbye had been lost, and ben had answered.
+  relay.send('anna', { type: 'answer', userId: 'ben', targetId: 'anna', callId, answer: { type: 'answer', sdp: 'v=0' } });
+  await eventually('it is said again', async () => sent(relay, 'leave', 'anna').length === 2);
+  assert.deepEqual(sent(relay, 'leave', 'anna').map((message) => [message.callId, message.reason]), [[callId, 'hangup'], [callId, 'hangup']]);
+});
+
+test('an offer of an earlier version comes late and changes nothing', async () => {
+  const relay = await relayWith();
+  const [anna, ben] = [await openPage(browser, relay.url, 'anna'), await openPage(browser, relay.url, 'ben')];
+  await dial(anna, 'ben');
+  await reaches(ben, 'incoming');
+  await ben.click('#answer-camera');
+  await reaches(anna, 'connected');
+  const [offer] = sent(relay, 'offer', 'anna');
+  const late = offer.offer.sdp.replace(/^(o=\S+ \S+) \d+/m, '$1 1');
+  assert.notEqual(late, offer.offer.sdp);
+  relay.send('ben', { ...offer, offer: { type: 'offer', sdp: late } });
+  // The same offer again is answered, which shows that the late one was read and was not.
+  relay.send('ben', offer);
+  await eventually('the answer is given again', async () => sent(relay, 'answer', 'ben').length === 2);
+  assert.equal(new Set(sent(relay, 'answer', 'ben').map((message) => message.answer.sdp)).size, 1);
+  await moves(anna, await picture(anna, 'ben'));
+});
+
 test('a goodbye waits for the server', async () => {
   const relay = await relayWith();
   const { port } = relay;
