@@ -44,6 +44,27 @@ impl AccessUnit {
     pub fn bytes(&self) -> usize {
         self.payloads.iter().map(Bytes::len).sum()
     }
+
+    /// The picture as a byte stream for a decoder (Annex B of ITU-T H.264), which is
+    /// how programs beside the network look at it.
+    pub fn annex_b(&self) -> Vec<u8> {
+        let mut stream = Vec::new();
+        for payload in self.payloads() {
+            match &payload[..] {
+                [indicator, header, rest @ ..] if indicator & 0x1f == FU_A => {
+                    if header & START != 0 {
+                        stream.extend([0, 0, 0, 1, indicator & 0xe0 | header & 0x1f]);
+                    }
+                    stream.extend(rest);
+                }
+                whole => {
+                    stream.extend([0, 0, 0, 1]);
+                    stream.extend(whole);
+                }
+            }
+        }
+        stream
+    }
 }
 
 const FU_A: u8 = 28;
@@ -111,29 +132,6 @@ pub struct ReceivedVoice {
     pub timestamp: u32,
     /// The Opus packet without RTP header and padding. Empty payloads are dropped before they get here.
     pub payload: Bytes,
-}
-
-#[cfg(test)]
-impl AccessUnit {
-    /// The picture as a byte stream for a decoder (Annex B of H.264).
-    pub(crate) fn annex_b(&self) -> Vec<u8> {
-        let mut stream = Vec::new();
-        for payload in self.payloads() {
-            match &payload[..] {
-                [indicator, header, rest @ ..] if indicator & 0x1f == FU_A => {
-                    if header & START != 0 {
-                        stream.extend([0, 0, 0, 1, indicator & 0xe0 | header & 0x1f]);
-                    }
-                    stream.extend(rest);
-                }
-                whole => {
-                    stream.extend([0, 0, 0, 1]);
-                    stream.extend(whole);
-                }
-            }
-        }
-        stream
-    }
 }
 
 #[cfg(test)]

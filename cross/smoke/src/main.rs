@@ -54,12 +54,12 @@ fn h264() -> String {
     let unit = encoder.encode(&picture, Instant::now(), true).expect("encoding works").expect("a key picture");
     assert!(unit.key);
     let mut decoder = Decoder::new().expect("a decoder");
-    let decoded = decoder.decode(&unit.data).expect("decoding works").expect("a picture at once");
+    let decoded = decoder.decode(&unit.annex_b()).expect("decoding works").expect("a picture at once");
     let rows = decoded.y().chunks(decoded.strides().0).take(SIZE.1 as usize);
     let seen = rows.flat_map(|row| row[..SIZE.0 as usize].iter().copied());
     let likeness = likeness(picture.planes().0.iter().copied(), seen);
     assert!(likeness > 30.0, "the decoded picture is another one: {likeness:.1} dB");
-    format!("key picture of {} bytes, {likeness:.1} dB like the original", unit.data.len())
+    format!("key picture of {} bytes, {likeness:.1} dB like the original", unit.bytes())
 }
 
 fn jpeg() -> String {
