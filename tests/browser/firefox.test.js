@@ -71,6 +71,8 @@ inFirefox('without H.264 the page says so before the call and in it, and both he
   const pitch = await hearPitch(page, '.tile[data-peer="door"] video');
   assert.ok(Math.abs(pitch - 440) < 6, `${pitch} Hz`);
   await isHeard();
+  assert.match(await device.command('status'), /sound only: the browser has no H\.264/);
+  assert.equal((device.output().match(/sound only/g) ?? []).length, 1, 'the log says it once');
   assert.equal(await page.$('.tile[data-peer="door"][data-picture="on"]'), null);
 });
 
