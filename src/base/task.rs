@@ -39,7 +39,7 @@ pub async fn apart<T: Send + 'static>(what: &str, work: impl FnOnce() -> T + Sen
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::latch::Latch;
+    use super::super::latch::Latch;
 
     #[tokio::test]
     async fn what_is_done_apart_holds_up_nobody() {
