@@ -166,7 +166,7 @@ fn any_answer(report: &RTCStatsReport) -> bool {
         .any(|entry| matches!(entry, RTCStatsReportEntry::IceCandidatePair(pair) if pair.responses_received > 0))
 }
 
-async fn is_closed(connection: &dyn PeerConnection) -> bool {
+pub(super) async fn is_closed(connection: &dyn PeerConnection) -> bool {
     if let Some(sctp) = connection.sctp().await
         // In this order: the handshake may end between the two questions.
         && let (Ok(channels), Ok(state)) = (sctp.max_channels().await, sctp.state().await)

@@ -12,6 +12,7 @@ use super::*;
 use crate::logic::unit::{AccessUnit, ReceivedVoice};
 use crate::net::peer::events::Events;
 use crate::net::peer::guard::Guard;
+use crate::net::peer::incoming::is_closed;
 use crate::net::peer::{CloseReason, PeerError};
 use crate::protocol::{Candidate, IceServer, MAX_CANDIDATES};
 
@@ -220,4 +221,30 @@ fn nothing_is_left_of_forty_calls() {
     }
     let left = (runtime.metrics().num_alive_tasks(), descriptors());
     assert!(all_gone(), "tasks and descriptors: {tasks} and {files} before, {left:?} after");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_moment_of_coming_up_looks_like_the_end() {
+    for _ in 0..8 {
+        let (mut caller, mut callee) = described().await;
+        let watch = |side: &Side| {
+            let connection = side.peer.connection.connection.clone();
+            async move {
+                let agreed = async || match connection.sctp().await {
+                    Some(sctp) => matches!(sctp.max_channels().await, Ok(Some(_))),
+                    None => false,
+                };
+                while !agreed().await {
+                    assert!(!is_closed(&*connection).await);
+                    tokio::task::yield_now().await;
+                }
+            }
+        };
+        let watches = [tokio::spawn(watch(&caller)), tokio::spawn(watch(&callee))];
+        let (a, b) = tokio::join!(next(&mut caller.events, &callee.peer), next(&mut callee.events, &caller.peer));
+        assert!(matches!((&a, &b), (PeerEvent::Connected, PeerEvent::Connected)), "{a:?} {b:?}");
+        for watch in watches {
+            tokio::time::timeout(PATIENCE, watch).await.expect("an association").unwrap();
+        }
+    }
 }
