@@ -196,14 +196,14 @@ impl Calls {
                 self.end(&from, None, reason.unwrap_or(Reason::Hangup), left(reason), now);
             }
             Some(_) => {}
-            // It has overtaken its offer, or there never was one.
-            None if to_us && call_id.is_some() => {
-                if self.ended.find(&from, call_id.as_deref(), None, now).is_none() {
-                    let entry = Entry { user: from, call_id, offer: None, told: None, said: None, at: now };
-                    self.ended.remember(entry);
-                }
-            }
-            None => {}
+            None => self.leave_ahead(from, call_id.filter(|_| to_us), now),
+        }
+    }
+
+    /// A `leave` may overtake its offer, which then must not ring.
+    fn leave_ahead(&mut self, user: UserId, call_id: Option<String>, now: Instant) {
+        if call_id.is_some() && self.ended.find(&user, call_id.as_deref(), None, now).is_none() {
+            self.ended.remember(Entry { user, call_id, offer: None, told: None, said: None, at: now });
         }
     }
 

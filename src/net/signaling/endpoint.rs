@@ -140,6 +140,13 @@ fn handshake_error(error: Error) -> SignalingError {
         Error::Http(response) => match response.status().as_u16() {
             401 | 403 => format!("the server does not let us in ({}): check the token", response.status()),
             404 => "there is no signaling server at this path (404)".to_owned(),
+            301 | 302 | 307 | 308 => {
+                let target = response.headers().get(header::LOCATION).and_then(|value| value.to_str().ok());
+                format!(
+                    "the server wants another URL ({}): write that one, with ws:// or wss://",
+                    target.unwrap_or("it does not say which")
+                )
+            }
             _ => format!("the server answered {}", response.status()),
         },
         Error::Io(error) => match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
