@@ -246,13 +246,13 @@ impl Caller {
             }
         };
         soon("voice from the door", talk).await;
-        Line { _peer: peer, events }
+        Line { peer, events }
     }
 }
 
 /// A call that talks.
 pub struct Line {
-    _peer: Peer,
+    peer: Peer,
     events: Receiver<PeerEvent>,
 }
 
@@ -271,6 +271,11 @@ impl Line {
             };
             soon("voice from the door", voice).await;
         }
+    }
+
+    /// Closes the connection and says nothing.
+    pub async fn close(self) {
+        self.peer.close().await;
     }
 
     /// Waits until the door says goodbye or closes the connection.

@@ -33,6 +33,23 @@ async fn takes_a_call_through_a_plain_relay_and_returns_to_idle() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_caller_who_closes_without_a_word_has_hung_up() {
+    let relay = Relay::start().await;
+    let door = Door::open(&relay.url(), "").await;
+    let mut anna = Caller::join(&relay.url(), "anna").await;
+    let mut line = anna.call().await;
+    line.hears(5).await;
+    line.close().await;
+    door.until_idle().await;
+    door.close().await;
+    let forwarded = relay.forwarded();
+    assert!(
+        !forwarded.iter().any(|m| m["type"] == "leave"),
+        "nothing failed, and who is gone is told nothing: {forwarded:?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn serves_four_callers_and_the_operator_hangs_up_on_all() {
     let relay = Relay::start().await;
     let door = Door::open(&relay.url(), "calls = { max_calls = 4 }").await;

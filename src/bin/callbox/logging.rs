@@ -12,9 +12,11 @@ use systemd_journal_logger::{JournalLog, connected_to_journal};
 
 /// Targets that warn on every healthy call; they are heard when `RUST_LOG` names them.
 #[cfg(feature = "device")]
-const QUIET: &[&str] = callbox::net::peer::QUIET_TARGETS;
+use callbox::net::peer::{QUIET_TARGETS as QUIET, SILENT_TARGETS as SILENT};
 #[cfg(not(feature = "device"))]
 const QUIET: &[&str] = &[];
+#[cfg(not(feature = "device"))]
+const SILENT: &[&str] = &[];
 
 /// What every record carries that says nothing else. There is one site so far.
 const SITE: (&str, &str) = ("CALLBOX_SITE", "home");
@@ -50,6 +52,9 @@ fn builder(level: LevelFilter, rust_log: Option<&str>) -> env_logger::Builder {
     // A stranger's odd TLS hello is no warning of ours either.
     for target in QUIET.iter().chain(&["rustls"]) {
         builder.filter_module(target, level.min(LevelFilter::Error));
+    }
+    for target in SILENT {
+        builder.filter_module(target, LevelFilter::Off);
     }
     if let Some(directives) = rust_log {
         builder.parse_filters(directives);
@@ -216,6 +221,19 @@ mod tests {
         assert!(time.starts_with("20") && time.ends_with('Z'), "{time}");
         assert_eq!(rest, r#"INFO  camera opened camera=/dev/video0 name="a b\n" width=640 none="""#);
         assert!(lines[1].ends_with(r"INFO  hyper: odd\nline"), "{}", lines[1]);
+    }
+
+    #[cfg(feature = "device")]
+    #[test]
+    fn how_a_caller_ends_its_association_is_no_error_of_ours() {
+        let enabled = |target, level, asked: Option<&str>| {
+            let metadata = log::Metadata::builder().target(target).level(level).build();
+            builder(LevelFilter::Info, asked).build().enabled(&metadata)
+        };
+        assert!(!enabled("rtc_sctp::association", Level::Error, None));
+        assert!(enabled("rtc_sctp::association", Level::Error, Some("rtc_sctp=error")), "unless somebody asks");
+        assert!(enabled("webrtc::peer_connection", Level::Error, None));
+        assert!(!enabled("rtc_ice::agent", Level::Warn, None));
     }
 
     #[test]

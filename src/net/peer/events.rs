@@ -56,7 +56,7 @@ impl Events {
         }
     }
 
-    /// A connectivity check was answered; the owner hears of the first.
+    /// A connectivity check has come or was answered; the owner hears of the first.
     pub(super) fn reached(&self) {
         if !self.is_reached.swap(true, Ordering::Relaxed) {
             self.tell(PeerEvent::Reached);

@@ -34,7 +34,7 @@ const MAX_TEXT: usize = 4096;
 const MAX_TASKS: usize = 16;
 /// How often it is checked whether the other side has closed, and whether it answers: the stack has no events for either.
 const WATCH: Duration = Duration::from_millis(250);
-/// Before anything is proved each arrival may be the first answer. Looked at this much later: after the stack, and once
+/// Before anything is proved each arrival may be the first check. Looked at this much later: after the stack, and once
 /// for a burst.
 const ARRIVAL: Duration = Duration::from_millis(1);
 
@@ -134,7 +134,7 @@ impl Incoming {
                     consent.count(answers(&report), now);
                     self.tell(consent.standing(now));
                 }
-                None if any_answer(&report) => self.events.reached(),
+                None if any_check(&report) => self.events.reached(),
                 None => {}
             }
         }
@@ -160,10 +160,12 @@ fn answers(report: &RTCStatsReport) -> Option<(String, u64)> {
     }
 }
 
-fn any_answer(report: &RTCStatsReport) -> bool {
-    report
-        .iter()
-        .any(|entry| matches!(entry, RTCStatsReportEntry::IceCandidatePair(pair) if pair.responses_received > 0))
+/// Whether a check has come or was answered. Those that do not fit the passwords do not count.
+fn any_check(report: &RTCStatsReport) -> bool {
+    report.iter().any(|entry| match entry {
+        RTCStatsReportEntry::IceCandidatePair(pair) => pair.requests_received + pair.responses_received > 0,
+        _ => false,
+    })
 }
 
 pub(super) async fn is_closed(connection: &dyn PeerConnection) -> bool {

@@ -39,6 +39,10 @@ pub use stats::{PairStats, PeerStats, SocketStats, StreamStats};
 /// Log targets of the WebRTC stack that warn on every healthy call; loggers keep them at `error`.
 pub const QUIET_TARGETS: &[&str] = &["rtc_ice", "rtc_sctp", "rtc_dtls", "rtc_mdns", "rtc", "webrtc"];
 
+/// Those of them whose errors, too, are only what the other side sent: how most stacks end a call is one to it. What comes
+/// of it we hear as the connection's state.
+pub const SILENT_TARGETS: &[&str] = &["rtc_sctp"];
+
 /// How connections are looked for, and what there is to send over them.
 #[derive(Clone, Debug, Default)]
 pub struct PeerSettings {
@@ -61,8 +65,8 @@ pub struct PeerSettings {
 pub enum PeerEvent {
     /// Found here, for the other side; `None` is the end of them.
     Candidate(Option<Candidate>),
-    /// The other side has answered a connectivity check under this call's password: it is where it says it is, and wants
-    /// this call. Once, before `Connected`.
+    /// The first connectivity check has come or was answered, which takes the passwords that the descriptions brought: the
+    /// other side is there and wants this call. Once, before `Connected`.
     Reached,
     /// ICE and DTLS are up: media may be sent.
     Connected,
