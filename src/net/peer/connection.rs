@@ -37,6 +37,7 @@ pub(super) struct Connection {
     pub(super) voice: AsyncMutex<Outgoing>,
     pub(super) streams: [Arc<SentStream>; 2],
     pub(super) equipment: Equipment,
+    relay_only: bool,
     /// One negotiation at a time.
     pub(super) negotiation: AsyncMutex<()>,
     negotiated: Mutex<Option<Negotiated>>,
@@ -99,6 +100,7 @@ impl Connection {
             voice: AsyncMutex::new(voice),
             streams,
             equipment: settings.equipment,
+            relay_only: settings.relay_only,
             negotiation: AsyncMutex::new(()),
             negotiated: Mutex::default(),
             agreed: Mutex::default(),
@@ -153,7 +155,9 @@ impl Connection {
 
     /// The description with the candidates that are there at once.
     pub(super) async fn with_candidates(&self, sdp: String) -> String {
-        let found = self.incoming.gathering.take(self.incoming.traffic.sockets()).await;
+        // Where everything is relayed they tell of no address of their own.
+        let expected = if self.relay_only { 0 } else { self.incoming.traffic.addresses() };
+        let found = self.incoming.gathering.take(expected).await;
         let written = gathering::write(&sdp, &found.candidates);
         if written.is_none() {
             found.candidates.into_iter().for_each(|one| self.incoming.events.tell(PeerEvent::Candidate(Some(one))));

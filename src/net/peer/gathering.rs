@@ -42,10 +42,10 @@ impl Gathering {
         self.change(|found| found.complete = true)
     }
 
-    /// What goes into the description, once there are as many as `sockets` or it has waited long enough.
-    pub(super) async fn take(&self, sockets: usize) -> Found {
+    /// What goes into the description, once there are as many as `expected` or it has waited long enough.
+    pub(super) async fn take(&self, expected: usize) -> Found {
         let enough = async {
-            while lock(&self.held).as_ref().is_some_and(|found| !found.complete && found.candidates.len() < sockets) {
+            while lock(&self.held).as_ref().is_some_and(|found| !found.complete && found.candidates.len() < expected) {
                 self.changed.notified().await;
             }
         };

@@ -12,7 +12,7 @@ use std::io::{self, IoSliceMut};
 use std::net::{SocketAddr, UdpSocket};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 
@@ -39,6 +39,8 @@ pub(super) struct Traffic {
     muted: AtomicBool,
     /// Inodes, by which the kernel lists sockets. A connection's addresses bound it.
     sockets: Mutex<Vec<u64>>,
+    /// Sockets that a candidate will tell of: those that have an address.
+    addresses: AtomicUsize,
 }
 
 impl Traffic {
@@ -52,6 +54,7 @@ impl Traffic {
             log::debug!(error:%; "a socket's receive buffer could not be set");
         }
         lock(&self.sockets).extend(inode(&socket));
+        self.addresses.fetch_add(usize::from(!local.ip().is_unspecified()), Ordering::Relaxed);
         let socket = TokioRuntime.wrap_udp_socket(socket)?;
         Ok(Arc::new(Socket { socket, traffic: self.clone(), nominations: Mutex::default() }))
     }
@@ -75,9 +78,9 @@ impl Traffic {
         self.muted.load(Ordering::Relaxed)
     }
 
-    /// How many sockets were taken into use.
-    pub(super) fn sockets(&self) -> usize {
-        lock(&self.sockets).len()
+    /// How many candidates the sockets stand for, without any server's help.
+    pub(super) fn addresses(&self) -> usize {
+        self.addresses.load(Ordering::Relaxed)
     }
 
     /// Datagrams that the kernel dropped because a socket's buffer was full.
