@@ -128,7 +128,7 @@ impl Terms {
 
     /// Whether there is anything at all that could be sent or received, now or after a hold.
     pub fn is_empty(&self) -> bool {
-        self.voice.is_none() && !self.video.as_ref().is_some_and(|video| video.format.is_ok())
+        self.voice.is_none() && self.video.as_ref().is_none_or(|video| video.format.is_err())
     }
 
     /// The sections in the order in which the other side groups them; the first gives the transport (RFC 9143, section
