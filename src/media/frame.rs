@@ -56,13 +56,6 @@ impl I420 {
         let (u, v) = chroma.split_at_mut(half);
         (y, u, v)
     }
-
-    /// Copies another picture, size included.
-    pub fn copy_from(&mut self, other: &I420) {
-        self.width = other.width;
-        self.height = other.height;
-        self.data.clone_from(&other.data);
-    }
 }
 
 impl YUVSource for I420 {

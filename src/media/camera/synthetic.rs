@@ -15,13 +15,12 @@ const MAX_FPS: u32 = 120;
 
 pub fn open(wanted: Wanted) -> Result<Box<dyn Camera>, CameraError> {
     let side = |pixels: u32| pixels.clamp(MIN_SIDE, MAX_SIDE);
-    let mut background = I420::new(side(wanted.width), side(wanted.height));
-    draw_background(&mut background);
+    let background = Background::new(I420::new(side(wanted.width), side(wanted.height)).size());
     Ok(Box::new(Synthetic { background, ticks: Ticks::new(f64::from(wanted.fps.clamp(1, MAX_FPS))) }))
 }
 
 struct Synthetic {
-    background: I420,
+    background: Background,
     ticks: Ticks,
 }
 
@@ -32,7 +31,7 @@ impl Camera for Synthetic {
     }
 
     fn size(&self) -> (u32, u32) {
-        self.background.size()
+        self.background.size
     }
 
     fn fps(&self) -> f64 {
@@ -41,7 +40,7 @@ impl Camera for Synthetic {
 
     fn next_frame(&mut self, frame: &mut I420) -> Result<Instant, CameraError> {
         let number = self.ticks.wait();
-        frame.copy_from(&self.background);
+        self.background.draw(frame);
         draw_ball(frame, number as f64 / self.ticks.fps);
         draw_clock(frame, SystemTime::now());
         let captured = Instant::now();
@@ -51,19 +50,39 @@ impl Camera for Synthetic {
 }
 
 /// Dusk: from a dark blue above to a warm light below, a little brighter in the middle.
-fn draw_background(frame: &mut I420) {
-    let (width, height) = frame.size();
-    let (width, height) = (width as usize, height as usize);
-    let (y, u, v) = frame.planes_mut();
-    let middle: Vec<f32> = (0..width).map(|column| 1.0 - (column as f32 / width as f32 - 0.5).abs()).collect();
-    for (row, line) in y.chunks_exact_mut(width).enumerate() {
-        let down = 90.0 * row as f32 / height as f32 + 25.0;
-        line.iter_mut().zip(&middle).for_each(|(luma, middle)| *luma = (40.0 + down * middle) as u8);
+struct Background {
+    size: (u32, u32),
+    luma: Vec<u8>,
+    /// Of each row of the other planes, which have one colour from side to side.
+    chroma: Vec<(u8, u8)>,
+}
+
+impl Background {
+    /// The sides are even.
+    fn new(size: (u32, u32)) -> Background {
+        let (width, height) = (size.0 as usize, size.1 as usize);
+        let middle: Vec<f32> = (0..width).map(|column| 1.0 - (column as f32 / width as f32 - 0.5).abs()).collect();
+        let row = |row: usize| {
+            let down = 90.0 * row as f32 / height as f32 + 25.0;
+            middle.iter().map(move |middle| (40.0 + down * middle) as u8)
+        };
+        let colour = |row: usize| {
+            let down = row as f64 / (height / 2) as f64;
+            ((152.0 - 44.0 * down) as u8, (118.0 + 34.0 * down) as u8)
+        };
+        Background { size, luma: (0..height).flat_map(row).collect(), chroma: (0..height / 2).map(colour).collect() }
     }
-    for (row, (u, v)) in u.chunks_exact_mut(width / 2).zip(v.chunks_exact_mut(width / 2)).enumerate() {
-        let down = row as f64 / (height / 2) as f64;
-        u.fill((152.0 - 44.0 * down) as u8);
-        v.fill((118.0 + 34.0 * down) as u8);
+
+    fn draw(&self, frame: &mut I420) {
+        frame.resize(self.size.0, self.size.1);
+        let half = self.size.0 as usize / 2;
+        let (y, u, v) = frame.planes_mut();
+        y.copy_from_slice(&self.luma);
+        let rows = u.chunks_exact_mut(half).zip(v.chunks_exact_mut(half)).zip(&self.chroma);
+        for ((u, v), colour) in rows {
+            u.fill(colour.0);
+            v.fill(colour.1);
+        }
     }
 }
 

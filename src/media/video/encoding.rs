@@ -20,8 +20,6 @@ const NOTICE_FPS: f64 = 2.0;
 const NOTICE_SIZE: (u32, u32) = (640, 480);
 /// Least time between the capture times of two access units: 90 ticks of RTP's clock.
 const TIME_STEP: Duration = Duration::from_millis(1);
-/// Most buffers kept for reuse; the camera, the slot and the encoder hold one each.
-pub(super) const SPARE: usize = 2;
 /// Between two messages about pictures that the encoder was too slow for, and the share of the pictures from which on it is
 /// one: a busy moment costs a picture anywhere.
 const DROPS_LOGGED: Duration = Duration::from_secs(10);
@@ -104,6 +102,8 @@ impl Encoding {
     /// Waits for something to encode; `None` when the source is dropped.
     fn wait(&mut self, shared: &Shared) -> Option<(Work, Option<Level>)> {
         let mut state = shared.lock();
+        // The camera may have its buffer as soon as it has a newer picture.
+        state.last = self.last.take();
         loop {
             if state.stopping {
                 return None;
@@ -112,7 +112,7 @@ impl Encoding {
             if std::mem::take(&mut state.key_wanted) {
                 self.keys.request();
             }
-            if let Some(picture) = state.slot.take() {
+            if let Some(picture) = state.take() {
                 self.notice_due = None;
                 return Some((Work::New(picture), state.limit));
             }
@@ -120,10 +120,13 @@ impl Encoding {
                 && self.notice_due.is_none_or(|due| due <= now)
             {
                 self.notice_due = Some(now + Duration::from_secs_f64(1.0 / NOTICE_FPS));
-                return Some((Work::Notice(fault.clone()), state.limit));
+                let work = Work::Notice(fault.clone());
+                self.last = state.last.take();
+                return Some((work, state.limit));
             }
-            let again = self.last.as_ref().and_then(|last| self.keys.repeat_at(now, last.arrived, last.interval()));
+            let again = state.last.as_ref().and_then(|last| self.keys.repeat_at(now, last.arrived, last.interval()));
             if again.is_some_and(|due| due <= now) {
+                self.last = state.last.take();
                 return Some((Work::Again, state.limit));
             }
             state = shared.wait(state, [again, self.notice_due].into_iter().flatten().min());
@@ -134,10 +137,8 @@ impl Encoding {
     fn take(&mut self, shared: &Shared, picture: Picture, limit: Option<Level>) -> bool {
         let to = Format::for_camera(picture.frame.size(), picture.fps, limit).fps;
         let keeps = self.thinning.keeps(picture.captured, picture.fps, to);
-        let old = self.last.replace(picture);
+        self.last = Some(picture);
         let mut state = shared.lock();
-        state.spare.extend(old.map(|old| old.frame));
-        state.spare.truncate(SPARE);
         state.stats.thinned += u64::from(!keeps);
         let worth = self.drops.count(state.stats.dropped, state.stats.captured, Instant::now());
         drop(state);

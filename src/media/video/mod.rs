@@ -136,9 +136,38 @@ struct State {
     limit: Option<Level>,
     /// The newest picture that the encoder has not taken; a newer one replaces it.
     slot: Option<Picture>,
-    /// Buffers to reuse, at most [`encoding::SPARE`].
-    spare: Vec<I420>,
+    /// What was encoded last, while the encoder waits for something to do.
+    last: Option<Picture>,
+    /// A buffer to reuse.
+    spare: Option<I420>,
     stats: VideoStats,
+}
+
+impl State {
+    /// Puts in the newest picture, and returns a buffer for the next. Two buffers go round where the encoder is done with
+    /// one picture before the next is there; a third one helps where it is not.
+    fn deliver(&mut self, picture: Picture) -> I420 {
+        if let Some(old) = self.slot.replace(picture) {
+            self.stats.dropped += 1;
+            return old.frame;
+        }
+        match self.last.take() {
+            Some(last) => {
+                self.spare = None;
+                last.frame
+            }
+            None => self.spare.take().unwrap_or_default(),
+        }
+    }
+
+    /// The newest picture, for the encoder; what it encoded before is replaced by it.
+    fn take(&mut self) -> Option<Picture> {
+        let picture = self.slot.take()?;
+        if let Some(last) = self.last.take() {
+            self.spare = Some(last.frame);
+        }
+        Some(picture)
+    }
 }
 
 struct Picture {
@@ -212,13 +241,7 @@ fn capture(shared: &Shared, stop: &Stop, open: &mut OpenCamera) -> Result<(), Ca
         state.stats.captured += 1;
         state.stats.discarded += camera.discarded() - discarded;
         discarded = camera.discarded();
-        frame = match state.slot.replace(Picture { frame, captured, arrived, fps }) {
-            Some(old) => {
-                state.stats.dropped += 1;
-                old.frame
-            }
-            None => state.spare.pop().unwrap_or_default(),
-        };
+        frame = state.deliver(Picture { frame, captured, arrived, fps });
         drop(state);
         shared.wake.notify_all();
     }
@@ -254,6 +277,33 @@ mod tests {
         let mut frame = I420::new(unit.size.0, unit.size.1);
         copy_plane(picture.y(), picture.strides().0, frame.planes_mut().0, unit.size.0 as usize);
         stamp::read(&frame).expect("a stamp").0
+    }
+
+    #[test]
+    fn two_buffers_go_round_and_a_third_where_the_encoder_is_late() {
+        let picture = |frame| Picture { frame, captured: Instant::now(), arrived: Instant::now(), fps: 30.0 };
+        let place = |frame: &I420| frame.planes().0.as_ptr();
+        let (one, two) = (I420::new(16, 16), I420::new(16, 16));
+        let (first, second) = (place(&one), place(&two));
+        // The encoder waits, and has encoded the first one.
+        let mut state = State { last: Some(picture(one)), ..State::default() };
+        let mut next = state.deliver(picture(two));
+        assert_eq!(place(&next), first);
+        for turn in 0..4 {
+            let encoded = state.take().unwrap();
+            state.last = Some(encoded);
+            next = state.deliver(picture(next));
+            assert_eq!(place(&next), if turn % 2 == 0 { second } else { first });
+        }
+        // It is still at work when the next one comes, and again.
+        let at_work = state.take().unwrap();
+        let third = state.deliver(picture(next));
+        assert_eq!(third, I420::default());
+        assert_eq!(state.stats.dropped, 0);
+        let newest = state.deliver(picture(third));
+        assert_eq!((state.stats.dropped, place(&newest)), (1, first));
+        state.last = Some(at_work);
+        assert!(state.take().is_some() && state.spare.is_some());
     }
 
     #[test]

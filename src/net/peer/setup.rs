@@ -30,6 +30,9 @@ use super::{PeerError, PeerSettings};
 use crate::base::lock::lock;
 use crate::net::sdp::{H264_FORMAT, OFFERED_VIDEO, OFFERED_VOICE, OPUS_FORMAT, STREAM, VIDEO_FEEDBACK};
 
+/// Packets of each stream that can be sent again, more than a second of pictures at 2 Mbit/s; later repairs come too late.
+/// A power of two. They are kept for as long as the call lasts.
+const REPEATABLE: u16 = 512;
 /// How often unanswered connectivity checks are repeated. The default of 200 ms is most of the wait for a first picture.
 const CHECK_INTERVAL: Duration = Duration::from_millis(10);
 /// Checks per candidate pair: 1.5 s of them.
@@ -168,7 +171,7 @@ fn media(
         engine.register_codec(RTCRtpCodecParameters { rtp_codec, payload_type }, kind)?;
     }
     let registry = Registry::new()
-        .with(Slot::NackResponder, NackResponderBuilder::new().build())
+        .with(Slot::NackResponder, NackResponderBuilder::new().with_size(REPEATABLE).build())
         .with(Slot::SenderReport, SenderReportBuilder::new().build())
         .with(Slot::from(500), Reports::new(events.clone(), streams.clone(), hearing.clone()));
     Ok((engine, registry))

@@ -127,7 +127,7 @@ impl Camera for Show {
 
     fn next_frame(&mut self, frame: &mut I420) -> Result<Instant, CameraError> {
         thread::sleep(Duration::from_millis(10));
-        frame.copy_from(&self.pictures[0]);
+        frame.clone_from(&self.pictures[0]);
         if self.pictures.len() > 1 {
             self.pictures.remove(0);
         }
