@@ -22,7 +22,7 @@ pub struct Behind<T> {
 }
 
 impl Latch {
-    pub fn new() -> Latch {
+    pub fn shut() -> Latch {
         Latch(Gate::default())
     }
 
@@ -93,7 +93,7 @@ mod tests {
         let (ended, end) = channel();
         thread::spawn(move || {
             let failed = catch_unwind(|| {
-                let latch = Latch::new();
+                let latch = Latch::shut();
                 let gate = latch.gate();
                 let _held = latch.before(Joins(Some(thread::spawn(move || gate.pass()))));
                 panic!("an assertion");

@@ -38,12 +38,12 @@ pub async fn apart<T: Send + 'static>(what: &str, work: impl FnOnce() -> T + Sen
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use super::super::latch::Latch;
+    use super::*;
 
     #[tokio::test]
     async fn what_is_done_apart_holds_up_nobody() {
-        let latch = Latch::new();
+        let latch = Latch::shut();
         let gate = latch.gate();
         let mut waiting = std::pin::pin!(apart("apart", move || {
             gate.pass();

@@ -10,13 +10,16 @@ fn errors_name_file_line_key_and_what_is_allowed() {
     for (text, expected) in [
         (
             "[camera]\nwidht = 640",
-            "callbox.toml:2: camera.widht: there is no such key; did you mean camera.width? [camera] has source, width, height, fps",
+            "callbox.toml:2: camera.widht: there is no such key; did you mean camera.width? [camera] has source, width, height, fps, format",
         ),
         (
             "\n[camrea]\nwidth = 640",
             "callbox.toml:2: camrea: there is no such key; did you mean [camera]? at the top are the sections device, signaling, server, camera, microphone, speaker, ice, calls, control, state, log",
         ),
-        ("camera = 3", "callbox.toml:1: camera = 3: must be a section, [camera], with source, width, height, fps"),
+        (
+            "camera = 3",
+            "callbox.toml:1: camera = 3: must be a section, [camera], with source, width, height, fps, format",
+        ),
         (
             "[server.tls]\nmod = 'off'",
             "callbox.toml:2: server.tls.mod: there is no such key; did you mean server.tls.mode? [server.tls] has mode, cert_file, key_file",
@@ -30,6 +33,10 @@ fn errors_name_file_line_key_and_what_is_allowed() {
         (
             "[camera]\n\nfps = 121",
             "callbox.toml:3: camera.fps = 121: must be a number of frames a second from 1 to 120",
+        ),
+        (
+            "[camera]\nformat = \"h264\"",
+            "callbox.toml:2: camera.format = \"h264\": must be \"auto\", \"yuyv\", \"uyvy\", \"nv12\", \"yu12\" or \"mjpeg\"",
         ),
         ("[camera]\nfps = 29.97", "callbox.toml:2: camera.fps = 29.97: must be"),
         ("[camera]\nfps = 99999999999999999999", "callbox.toml:2: camera.fps = 99999999999999999999: must be"),

@@ -22,6 +22,7 @@ const OTHERS: &[(&str, &str)] = &[
     ("camera.width", "640"),
     ("camera.height", "480"),
     ("camera.fps", "15"),
+    ("camera.format", "'mjpeg'"),
     ("microphone.source", "'none'"),
     ("speaker.sink", "'none'"),
     ("ice.servers", "[{urls = ['turn:a'], username = 'u', credential_file = 'secret'}]"),

@@ -26,6 +26,10 @@ use outcome::{Failure, print};
 fn main() -> ExitCode {
     allocator::keep_large_blocks_apart();
     let arguments = Arguments::parse();
+    #[cfg(feature = "device")]
+    if matches!(arguments.command, Command::Run { .. }) {
+        allocator::share_one_heap();
+    }
     outcome::exit_code(act(arguments.command))
 }
 

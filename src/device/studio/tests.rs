@@ -125,7 +125,7 @@ async fn picture(watcher: &mut Watcher) -> AccessUnit {
 /// A runtime of one thread: whatever waits in it stands still.
 #[tokio::test]
 async fn the_next_call_is_let_in_while_the_last_ones_devices_are_closing() {
-    let latch = Latch::new();
+    let latch = Latch::shut();
     let (hardware, ear) = hardware(latch.gate());
     let studio = latch.before(Studio::new(hardware));
     let first = studio.enter(Viewing::Level(Level::L4));
@@ -171,7 +171,7 @@ async fn the_next_call_is_let_in_while_the_last_ones_devices_are_closing() {
 
 #[tokio::test]
 async fn who_leaves_before_the_devices_are_closed_opens_nothing() {
-    let latch = Latch::new();
+    let latch = Latch::shut();
     let (hardware, _ear) = hardware(latch.gate());
     let studio = latch.before(Studio::new(hardware));
     let mut watcher = {
@@ -195,7 +195,7 @@ async fn changed_devices_count_from_the_next_time_they_are_switched_on() {
     assert!(guest.speak().is_none());
     drop(guest);
     soon("everything closed", studio.closed()).await;
-    let latch = Latch::new();
+    let latch = Latch::shut();
     let (new, _ear) = hardware(latch.gate());
     let studio = latch.before(studio);
     studio.change_hardware(|| |hardware: &mut Hardware| *hardware = new).await;
@@ -208,8 +208,8 @@ async fn changed_devices_count_from_the_next_time_they_are_switched_on() {
 
 #[tokio::test]
 async fn a_reload_that_waits_for_a_driver_holds_up_nobody() {
-    let latch = Latch::new();
-    let (gate, closes) = (latch.gate(), Latch::new());
+    let latch = Latch::shut();
+    let (gate, closes) = (latch.gate(), Latch::shut());
     let (hardware, _ear) = hardware(closes.gate());
     closes.open();
     let studio = Studio::new(hardware);

@@ -401,7 +401,7 @@ mod tests {
         until(&|camera| camera == Progress::Resting, &away);
         drop(away);
 
-        let latch = Latch::new();
+        let latch = Latch::shut();
         let gate = latch.gate();
         let (hangs, _units) = start(Box::new(move || {
             gate.pass();

@@ -66,7 +66,7 @@ impl Sizes {
 
     /// The size nearest to this one, and of a range smaller ones too, for a bus that has no room for it.
     pub fn near(&self, width: u32, height: u32) -> Vec<(u32, u32)> {
-        let mut sizes = [1, 2, 4].map(|part| self.nearest(width / part & !1, height / part & !1)).to_vec();
+        let mut sizes = [1, 2, 4].map(|part| self.nearest((width / part) & !1, (height / part) & !1)).to_vec();
         sizes.dedup();
         sizes
     }
