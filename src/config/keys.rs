@@ -84,6 +84,12 @@ pub const KEYS: &[Key] = &[
     key("server.http_listen", Text, "an IP address and a port, such as 0.0.0.0:8081", Unset),
     key("server.names", List, r#"a list of host names without port, such as ["door.example.org"]"#, Value("[]")),
     key(
+        "server.max_connections",
+        Integer,
+        "a number from 64 to 1000000",
+        Computed("half of the limit of open files, from 64 to 20000"),
+    ),
+    key(
         "server.tls.mode",
         Text,
         r#""auto", "files" or "off""#,
@@ -225,7 +231,7 @@ mod tests {
 
     #[test]
     fn sections_list_their_names() {
-        assert_eq!(names_in("server"), ["listen", "insecure", "http_listen", "names", "tls"]);
+        assert_eq!(names_in("server"), ["listen", "insecure", "http_listen", "names", "max_connections", "tls"]);
         assert_eq!(names_in("server.tls"), ["mode", "cert_file", "key_file"]);
         assert_eq!(names_in("ice.servers"), ["urls", "username", "credential", "credential_file"]);
         assert!(names_in("").contains(&"log"));

@@ -87,6 +87,8 @@ pub struct Serving {
     pub http_listen: Option<SocketAddr>,
     /// Names that browsers reach the server by, beside those of this machine. In lower case.
     pub names: Vec<String>,
+    /// Clients at a time.
+    pub max_connections: u32,
     pub tls: Tls,
 }
 

@@ -91,7 +91,12 @@ impl Reader<'_> {
             let name = |text: &str| address::is_host_name(text).then(|| text.to_ascii_lowercase());
             items.iter().map(|item| item.value.as_text().and_then(name).ok_or(None)).collect()
         });
-        Serving { listen, insecure, http_listen, names: names.unwrap_or_default(), tls: self.tls(&listen) }
+        let max_connections = match self.number("server.max_connections", |n| values::number_up_to(n, 64, 1_000_000)) {
+            0 => self.surroundings.max_connections(),
+            number => number,
+        };
+        let tls = self.tls(&listen);
+        Serving { listen, insecure, http_listen, names: names.unwrap_or_default(), max_connections, tls }
     }
 
     fn tls(&mut self, listen: &SocketAddr) -> Tls {

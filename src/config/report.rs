@@ -33,6 +33,9 @@ pub(super) fn effective(config: &Config, layers: &Layers) -> String {
             }
             None => line(&mut out, &format!("# {} =", key.name()), &"not set"),
         }
+        if key.path == "server.names" {
+            out.push_str(refused_names(config));
+        }
     }
     for server in &config.ice.servers {
         out.push('\n');
@@ -40,6 +43,19 @@ pub(super) fn effective(config: &Config, layers: &Layers) -> String {
         out.push_str(&ice_server(server));
     }
     out
+}
+
+/// Which pages get no connection, for whoever puts a proxy in front.
+fn refused_names(config: &Config) -> &'static str {
+    match config.server.tls {
+        Tls::Off => {
+            "# Refused: pages open under other names than these, localhost, this machine's own, and addresses;\n\
+             # behind a proxy that does not pass Host on unchanged, under other names than these.\n"
+        }
+        Tls::Auto | Tls::Files { .. } => {
+            "# Refused: behind a proxy that does not pass Host on unchanged, pages open under other names than these.\n"
+        }
+    }
 }
 
 pub(super) fn warnings(config: &Config, layers: &Layers) -> Vec<String> {
@@ -105,6 +121,7 @@ pub(super) fn value(config: &Config, path: &str) -> Option<String> {
         "server.insecure" => Some(config.server.insecure.to_string()),
         "server.http_listen" => config.server.http_listen.map(|listen| listen.to_string()),
         "server.names" => Some(list(config.server.names.iter().cloned())),
+        "server.max_connections" => Some(config.server.max_connections.to_string()),
         "server.tls.mode" => Some(
             match config.server.tls {
                 Tls::Off => "off",

@@ -4,6 +4,8 @@ use std::ffi::OsString;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
+use rustix::process::{Resource, getrlimit};
+
 use crate::protocol::UserId;
 
 /// Gathered once, so that tests can give their own.
@@ -16,6 +18,8 @@ pub struct Surroundings {
     /// Whether systemd's credentials are needed: only the service itself is given them, and others want to look at its
     /// configuration too.
     pub credentials_needed: bool,
+    /// How many files the process may open; `None` where there is no limit.
+    pub open_files: Option<u64>,
 }
 
 impl Surroundings {
@@ -26,12 +30,20 @@ impl Surroundings {
             // /proc/self belongs to the effective user.
             root: std::fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0),
             credentials_needed: true,
+            // The daemon takes what it can get.
+            open_files: getrlimit(Resource::Nofile).maximum,
         }
     }
 
     /// No environment, root, a host named "callbox".
     pub fn bare() -> Surroundings {
-        Surroundings { variables: Vec::new(), host_name: "callbox".to_owned(), root: true, credentials_needed: true }
+        Surroundings {
+            variables: Vec::new(),
+            host_name: "callbox".to_owned(),
+            root: true,
+            credentials_needed: true,
+            open_files: Some(1024),
+        }
     }
 
     /// The device ID a host name gives: its first label, reduced to a-z, 0-9 and '-'.
@@ -43,6 +55,13 @@ impl Surroundings {
             id => id,
         };
         id.parse().expect("up to 63 letters, digits and hyphens are an ID")
+    }
+
+    /// Half of the files are for what a process needs beside its clients: requests for pages, calls, devices.
+    pub(super) fn max_connections(&self) -> u32 {
+        let half = self.open_files.map_or(u64::MAX, |files| files / 2);
+        // At most 20000, so it fits.
+        u32::try_from(half.clamp(64, 20_000)).unwrap_or(20_000)
     }
 
     /// Systemd says where a unit's state belongs; otherwise it depends on who runs the process.
@@ -98,6 +117,12 @@ mod tests {
         assert_eq!(id(""), "callbox");
         assert_eq!(id("---"), "callbox");
         assert_eq!(id(&"a".repeat(80)).len(), 63);
+    }
+
+    #[test]
+    fn clients_are_as_many_as_files_allow() {
+        let most = |open_files| Surroundings { open_files, ..Surroundings::bare() }.max_connections();
+        assert_eq!([most(Some(20)), most(Some(1024)), most(Some(524_288)), most(None)], [64, 512, 20_000, 20_000]);
     }
 
     #[test]

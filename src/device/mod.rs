@@ -54,6 +54,8 @@ pub enum DeviceError {
     Certificates { key: &'static str, path: PathBuf, error: std::io::Error },
     #[error(transparent)]
     Control(#[from] ControlError),
+    #[error("the signaling server has ended by itself, which is a fault in Callbox: nobody can call any more")]
+    Ended,
     #[cfg(not(feature = "server"))]
     #[error("this Callbox was built without a server of its own: set [signaling] url")]
     NoServer,
@@ -94,7 +96,7 @@ impl Device {
         let settings = SignalingSettings {
             url: home.url.clone(),
             address: home.address,
-            token: config.signaling.token.as_ref().map(|token| token.secret.clone()),
+            token: home.pass.clone().or(config.signaling.token.as_ref().map(|token| token.secret.clone())),
             tls: client_config(&home.trust)?,
             join: Message::Join {
                 user_id: config.device.id.clone(),
@@ -146,16 +148,24 @@ impl Device {
         self.handle.clone()
     }
 
-    /// Takes and places calls until `shutdown` resolves.
-    pub async fn run(self, shutdown: impl Future<Output = ()>) {
+    /// Takes and places calls until `shutdown` resolves, or until the embedded server has ended, which is an error.
+    pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<(), DeviceError> {
         let Device { switchboard, signals, orders, requests, home, control, handle } = self;
-        switchboard.run(signals, orders, requests, shutdown).await;
+        let mut result = Ok(());
+        let end = async {
+            tokio::select! {
+                () = shutdown => {}
+                () = home.ended() => result = Err(DeviceError::Ended),
+            }
+        };
+        switchboard.run(signals, orders, requests, end).await;
         // A recording is not whole before its file is closed.
         if timeout(CLOSING, handle.studio.closed()).await.is_err() {
             log::warn!("a device does not close: the program ends without it");
         }
         home.close().await;
         drop((control, handle));
+        result
     }
 }
 
@@ -197,6 +207,8 @@ struct Home {
     /// Where to connect, if not to the URL's host.
     address: Option<SocketAddr>,
     trust: Trust,
+    /// What keeps the device's own place at its own server.
+    pass: Option<String>,
     ready: Ready,
     #[cfg(feature = "server")]
     server: Option<Server>,
@@ -215,6 +227,7 @@ impl Home {
                     url: url.clone(),
                     address: None,
                     trust,
+                    pass: None,
                     ready: Ready {
                         name,
                         signaling: url.clone(),
@@ -254,6 +267,7 @@ impl Home {
             url,
             address: Some(address),
             trust,
+            pass: Some(server.pass()),
             server: Some(server),
         })
     }
@@ -261,6 +275,15 @@ impl Home {
     #[cfg(not(feature = "server"))]
     async fn embed(_: &Config, _: String) -> Result<Home, DeviceError> {
         Err(DeviceError::NoServer)
+    }
+
+    /// For ever where another machine has the server.
+    async fn ended(&self) {
+        #[cfg(feature = "server")]
+        if let Some(server) = &self.server {
+            return server.handle().ended().await;
+        }
+        std::future::pending().await
     }
 
     async fn close(self) {

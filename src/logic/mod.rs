@@ -11,3 +11,4 @@ pub mod picture;
 pub mod studio;
 pub mod unit;
 pub mod voice;
+pub mod websocket;

@@ -1,6 +1,8 @@
 //! Who somebody is: the ID under which messages find their way.
 
+use std::borrow::Borrow;
 use std::fmt;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -8,10 +10,10 @@ use super::MAX_ID_BYTES;
 use crate::base::unseen::is_unseen;
 
 /// Who somebody is at the signaling server: 1 to [`MAX_ID_BYTES`] bytes, no spaces at the ends, and no characters that
-/// nobody sees: with those one could pass for another.
+/// nobody sees: with those one could pass for another. Cheap to clone.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct UserId(String);
+pub struct UserId(Arc<str>);
 
 impl UserId {
     pub fn as_str(&self) -> &str {
@@ -25,9 +27,16 @@ impl TryFrom<String> for UserId {
     fn try_from(text: String) -> Result<Self, InvalidId> {
         let hidden = |c: char| c.is_control() || is_unseen(c);
         match text.trim() == text && (1..=MAX_ID_BYTES).contains(&text.len()) && !text.contains(hidden) {
-            true => Ok(UserId(text)),
+            true => Ok(UserId(text.into())),
             false => Err(InvalidId),
         }
+    }
+}
+
+/// IDs are looked up by what a message says, without a copy of it.
+impl Borrow<str> for UserId {
+    fn borrow(&self) -> &str {
+        &self.0
     }
 }
 
@@ -41,7 +50,7 @@ impl std::str::FromStr for UserId {
 
 impl From<UserId> for String {
     fn from(id: UserId) -> String {
-        id.0
+        id.as_str().to_owned()
     }
 }
 

@@ -9,12 +9,14 @@
 pub mod close;
 mod complaint;
 mod envelope;
+mod glance;
 mod ids;
 mod limits;
 mod message;
 
 pub use self::complaint::{Complaint, PeerError, ServerError};
 pub use self::envelope::{ParseError, TYPES, parse};
+pub use self::glance::{Glance, Topic, glance};
 pub use self::ids::{InvalidId, UserId};
 pub use self::limits::*;
 pub use self::message::*;

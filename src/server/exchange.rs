@@ -1,36 +1,46 @@
-//! The one task that owns the hub, and the bounded queues between it and the connections.
+//! The one task that owns the hub, and what the connections share with it: the directory of lines, by which they relay
+//! without it, and the way to tell it what only it can decide.
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::time::Instant;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::time::{Duration, Instant};
 
-use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::MissedTickBehavior;
 
 use super::ServerSettings;
+use super::care::{Care, Finding};
+use super::line::{End, Ledger, Line, TOO_SLOW};
 use super::listen::Tasks;
 use crate::base::task::{answers, sleep_until};
-use crate::logic::hub::{ConnId, Hub, HubSettings, Input, Output};
+use crate::logic::hub::{ConnId, Directory, Hub, HubSettings, Input, Origin, Output};
 use crate::protocol::{IceServer, Kind, close};
 
-/// Events from all connections. When it is full, connections wait, and with them their senders.
-const EVENTS: usize = 1024;
-/// Frames that wait for one client. A client that lets more pile up does not read: it is cut.
-const WAITING_FRAMES: usize = 1024;
-/// Bytes that wait for one client; likewise.
-const WAITING_BYTES: usize = 256 * 1024;
+/// Questions from around the server; when full, whoever asks waits.
+const QUESTIONS: usize = 4;
+/// Events taken in one turn, before the status is told.
+const TURN: usize = 256;
+/// How often all lines are looked at.
+const LOOK: Duration = Duration::from_secs(1);
 
-/// The way to the hub; cheap to clone.
-#[derive(Clone)]
-pub struct Exchange {
-    events: mpsc::Sender<Event>,
-    status: watch::Receiver<String>,
-    next: Arc<AtomicU64>,
+/// What all connections share.
+pub struct Shared {
+    pub directory: Directory<Arc<Line>>,
+    /// Without a limit of its own: each connection has at most a handful of events under way (that it is there, one
+    /// question, one sign of life, one frame of presence, that it has gone).
+    events: mpsc::UnboundedSender<Event>,
+    ledger: Arc<Ledger>,
+    next: AtomicU64,
+    full: AtomicBool,
 }
 
 enum Event {
-    Connected(ConnId, Outbox),
+    Connected(Arc<Line>, Origin),
     Hub(Input),
+}
+
+enum Question {
     /// Answered at once.
     Ping(oneshot::Sender<()>),
     IceServers(Vec<IceServer>),
@@ -39,7 +49,7 @@ enum Event {
 /// What the process around the server asks of it while it runs; cheap to clone. It keeps no server alive.
 #[derive(Clone)]
 pub struct ServerHandle {
-    events: mpsc::WeakSender<Event>,
+    questions: mpsc::Sender<Question>,
     status: watch::Receiver<String>,
 }
 
@@ -51,164 +61,219 @@ impl ServerHandle {
 
     /// Whether the server works. Takes seconds where it does not.
     pub async fn answers(&self) -> bool {
-        match self.events.upgrade() {
-            Some(events) => answers(&events, Event::Ping).await,
-            None => false,
-        }
+        answers(&self.questions, Question::Ping).await
+    }
+
+    /// Resolves when the server has ended, by itself or since it was told to. Without it nobody can call, and the process
+    /// has lost its purpose.
+    pub fn ended(&self) -> impl Future<Output = ()> + use<> {
+        let mut status = self.status.clone();
+        async move { while status.changed().await.is_ok() {} }
     }
 
     /// Hands these to everybody who joins from now on.
     pub async fn set_ice_servers(&self, servers: Vec<IceServer>) {
-        self.tell(Event::IceServers(servers)).await;
+        // Fails when the server is ending, and then nobody joins any more.
+        let _ = self.questions.send(Question::IceServers(servers)).await;
     }
+}
 
-    async fn tell(&self, event: Event) -> bool {
-        match self.events.upgrade() {
-            Some(events) => events.send(event).await.is_ok(),
-            None => false,
+/// Starts the hub's task.
+pub fn start(settings: &ServerSettings, tasks: &Tasks) -> (Arc<Shared>, ServerHandle) {
+    let (events, inbox) = mpsc::unbounded_channel();
+    let (questions, asked) = mpsc::channel(QUESTIONS);
+    let (desk, status) = Desk::open(settings, events);
+    let shared = desk.shared.clone();
+    tasks.spawn(desk.run(inbox, asked, tasks.clone()));
+    (shared, ServerHandle { questions, status })
+}
+
+impl Shared {
+    /// The line of a new connection.
+    pub fn connect(&self, origin: Origin) -> Arc<Line> {
+        let id = ConnId(self.next.fetch_add(1, Relaxed));
+        let line = Arc::new(Line::new(id, self.ledger.clone()));
+        if self.events.send(Event::Connected(line.clone(), origin)).is_err() {
+            line.close(SHUTDOWN);
         }
-    }
-}
-
-/// One connection's line to the hub.
-#[derive(Clone)]
-pub struct Line {
-    pub id: ConnId,
-    events: mpsc::Sender<Event>,
-}
-
-/// What waits to be sent to one client.
-pub struct Inbox {
-    frames: mpsc::Receiver<Frame>,
-    waiting: Arc<AtomicUsize>,
-    /// The client was cut since it does not read.
-    pub cut: Arc<Notify>,
-}
-
-pub enum Frame {
-    Text(Arc<str>),
-    Ping,
-    Close { code: u16, reason: &'static str },
-}
-
-struct Outbox {
-    frames: mpsc::Sender<Frame>,
-    waiting: Arc<AtomicUsize>,
-    cut: Arc<Notify>,
-}
-
-impl Exchange {
-    pub fn start(settings: &ServerSettings, tasks: &Tasks) -> Exchange {
-        let (events, inbox) = mpsc::channel(EVENTS);
-        let hub = Hub::new(HubSettings {
-            ice_servers: settings.ice_servers.clone(),
-            max_connections: settings.max_connections,
-        });
-        let (tell, status) = watch::channel(describe(&hub));
-        tasks.spawn(run(hub, inbox, tell));
-        Exchange { events, status, next: Arc::default() }
+        line
     }
 
-    pub fn handle(&self) -> ServerHandle {
-        ServerHandle { events: self.events.downgrade(), status: self.status.clone() }
-    }
-
-    /// `None` when the server is ending.
-    pub async fn connect(&self) -> Option<(Line, Inbox)> {
-        let id = ConnId(self.next.fetch_add(1, Ordering::Relaxed));
-        let (sender, frames) = mpsc::channel(WAITING_FRAMES);
-        let cut = Arc::new(Notify::new());
-        let waiting = Arc::new(AtomicUsize::new(0));
-        let outbox = Outbox { frames: sender, waiting: waiting.clone(), cut: cut.clone() };
-        self.events.send(Event::Connected(id, outbox)).await.ok()?;
-        Some((Line { id, events: self.events.clone() }, Inbox { frames, waiting, cut }))
-    }
-}
-
-impl Line {
-    pub async fn text(&self, text: String) {
-        self.tell(Input::Text(self.id, text)).await;
-    }
-
-    pub async fn alive(&self) {
-        self.tell(Input::Alive(self.id)).await;
-    }
-
-    pub async fn gone(&self) {
-        self.tell(Input::Gone(self.id)).await;
-    }
-
-    async fn tell(&self, input: Input) {
+    pub fn tell(&self, input: Input) {
         // Fails when the server is ending, and then there is nobody left to tell.
-        let _ = self.events.send(Event::Hub(input)).await;
+        let _ = self.events.send(Event::Hub(input));
+    }
+
+    /// Whether the next client would be refused.
+    pub fn is_full(&self) -> bool {
+        self.full.load(Relaxed)
     }
 }
 
-impl Inbox {
-    /// `None` once the hub has forgotten the connection.
-    pub async fn next(&mut self) -> Option<Frame> {
-        let frame = self.frames.recv().await?;
-        self.waiting.fetch_sub(frame.len(), Ordering::Relaxed);
-        Some(frame)
-    }
+const SHUTDOWN: End = End { code: close::GOING_AWAY, reason: "the server is shutting down", at_once: false };
+const SILENT: End = End { code: close::GOING_AWAY, reason: "no sign of life", at_once: true };
+
+/// The hub with the lines that its outputs are for.
+struct Desk {
+    hub: Hub,
+    shared: Arc<Shared>,
+    lines: HashMap<ConnId, (Arc<Line>, Care)>,
+    status: watch::Sender<String>,
 }
 
-impl Frame {
-    fn len(&self) -> usize {
-        match self {
-            Frame::Text(text) => text.len(),
-            Frame::Ping | Frame::Close { .. } => 0,
-        }
+impl Desk {
+    fn open(settings: &ServerSettings, events: mpsc::UnboundedSender<Event>) -> (Desk, watch::Receiver<String>) {
+        let shared = Arc::new(Shared {
+            directory: Directory::default(),
+            events,
+            ledger: Arc::default(),
+            next: AtomicU64::new(0),
+            full: AtomicBool::new(false),
+        });
+        let ServerSettings { ice_servers, max_connections, .. } = settings.clone();
+        let hub = Hub::new(&HubSettings { ice_servers, max_connections }, &shared.directory);
+        let (tell, status) = watch::channel(describe(&hub));
+        (Desk { hub, shared, lines: HashMap::new(), status: tell }, status)
     }
-}
 
-impl Outbox {
-    /// `Err` when the queue is full or the connection has ended.
-    fn push(&self, frame: Frame) -> Result<(), ()> {
-        let length = frame.len();
-        let waiting = self.waiting.fetch_add(length, Ordering::Relaxed);
-        match waiting + length > WAITING_BYTES {
-            true => Err(()),
-            false => self.frames.try_send(frame).map_err(|_| ()),
-        }
-    }
-}
-
-async fn run(mut hub: Hub, mut events: mpsc::Receiver<Event>, status: watch::Sender<String>) {
-    let mut outboxes: HashMap<ConnId, Outbox> = HashMap::new();
-    let mut online = hub.online();
-    loop {
-        let input = tokio::select! {
-            event = events.recv() => match event {
-                Some(Event::Connected(id, outbox)) => {
-                    outboxes.insert(id, outbox);
-                    Input::Connected(id)
-                }
-                Some(Event::Hub(input)) => input,
-                Some(Event::Ping(reply)) => {
+    async fn run(
+        mut self,
+        mut events: mpsc::UnboundedReceiver<Event>,
+        mut questions: mpsc::Receiver<Question>,
+        until: Tasks,
+    ) {
+        let mut batch = Vec::with_capacity(TURN);
+        let mut look = tokio::time::interval(LOOK);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let ledger = self.shared.ledger.clone();
+        let stopped = until.stopped();
+        tokio::pin!(stopped);
+        loop {
+            tokio::select! {
+                biased;
+                () = &mut stopped => break,
+                Some(question) = questions.recv() => match question {
                     // Whoever asked may have stopped waiting.
-                    _ = reply.send(());
-                    continue;
+                    Question::Ping(reply) => _ = reply.send(()),
+                    Question::IceServers(servers) => self.hub.set_ice_servers(&servers),
+                },
+                () = ledger.over.notified() => self.relieve(),
+                _ = look.tick(), if !self.lines.is_empty() => self.look(),
+                () = sleep_until(self.hub.poll_timeout()) => self.handle(Input::Timeout),
+                _ = events.recv_many(&mut batch, TURN) => {
+                    for event in batch.drain(..) {
+                        self.take(event);
+                    }
+                    self.tell_status();
                 }
-                Some(Event::IceServers(servers)) => {
-                    hub.set_ice_servers(servers);
-                    continue;
-                }
-                None => return,
-            },
-            () = sleep_until(hub.poll_timeout()) => Input::Timeout,
-        };
-        if let Input::Gone(id) = input {
-            outboxes.remove(&id);
+            }
         }
-        hub.handle(input, Instant::now());
-        deliver(&mut hub, &mut outboxes);
-        let now = hub.online();
-        if now != online {
-            online = now;
-            status.send_replace(describe(&hub));
+        // Whoever connects from here on finds the queue closed.
+        events.close();
+        while let Ok(event) = events.try_recv() {
+            if let Event::Connected(line, _) = event {
+                line.close(SHUTDOWN);
+            }
+        }
+        self.lines.values().for_each(|(line, _)| line.close(SHUTDOWN));
+    }
+
+    fn take(&mut self, event: Event) {
+        match event {
+            Event::Connected(line, origin) => {
+                let id = line.id;
+                self.lines.insert(id, (line, Care::default()));
+                self.handle(Input::Connected(id, origin));
+            }
+            Event::Hub(input) => {
+                if let Input::Gone(id) = input {
+                    self.lines.remove(&id);
+                }
+                self.handle(input);
+            }
         }
     }
+
+    fn handle(&mut self, input: Input) {
+        self.hub.handle(input, Instant::now());
+        while let Some(output) = self.hub.poll_output() {
+            self.carry_out(output);
+        }
+    }
+
+    fn carry_out(&mut self, output: Output) {
+        let line = |id: &ConnId| self.lines.get(id).map(|(line, _)| line);
+        match output {
+            Output::Send { to, frame, presence } => {
+                if let Some(line) = line(&to) {
+                    line.send(frame, presence);
+                }
+            }
+            Output::Ping(conn) => {
+                if let Some(line) = line(&conn) {
+                    line.ask();
+                }
+            }
+            Output::Enter { user, conn } => match line(&conn) {
+                Some(line) => self.shared.directory.enter(user, line.clone()),
+                // It has gone, and the hub is about to hear it.
+                None => self.shared.directory.remove(&user),
+            },
+            Output::Remove { user } => self.shared.directory.remove(&user),
+            Output::Settled { conn, member } => {
+                if let Some(line) = line(&conn) {
+                    line.settle(member);
+                }
+            }
+            Output::Close { conn, code, reason } => {
+                if let Some((line, _)) = self.lines.remove(&conn) {
+                    line.close(End { code, reason, at_once: false });
+                }
+            }
+        }
+    }
+
+    /// Pings who is silent, and ends who is dead or stuck.
+    fn look(&mut self) {
+        for (line, care) in self.lines.values_mut() {
+            match care.look(line.pulse(), line.waiting() > 0) {
+                Finding::Well => {}
+                Finding::Silent => line.ping(),
+                Finding::Dead => line.close(SILENT),
+                Finding::Stalled => too_slow(line),
+            }
+        }
+    }
+
+    /// Cuts whoever has the most waiting, so that the others' messages find room.
+    fn relieve(&mut self) {
+        let mut excess = self.shared.ledger.excess();
+        while excess > 0 {
+            let Some((line, _)) = self.lines.values().max_by_key(|(line, _)| line.waiting()) else { return };
+            let id = line.id;
+            excess = excess.saturating_sub(line.waiting().max(1));
+            too_slow(line);
+            self.lines.remove(&id);
+            self.handle(Input::Gone(id));
+        }
+    }
+
+    fn tell_status(&self) {
+        self.shared.full.store(self.hub.is_full(), Relaxed);
+        let now = describe(&self.hub);
+        self.status.send_if_modified(|status| {
+            let changed = *status != now;
+            if changed {
+                *status = now;
+            }
+            changed
+        });
+    }
+}
+
+fn too_slow(line: &Line) {
+    log::warn!(connection = line.id.0, code = close::TOO_SLOW; "client does not read and is cut");
+    line.close(TOO_SLOW);
 }
 
 fn describe(hub: &Hub) -> String {
@@ -224,24 +289,23 @@ fn describe(hub: &Hub) -> String {
     }
 }
 
-fn deliver(hub: &mut Hub, outboxes: &mut HashMap<ConnId, Outbox>) {
-    while let Some(output) = hub.poll_output() {
-        let (id, frame) = match output {
-            Output::Send { to, text } => (to, Frame::Text(text)),
-            Output::Ping(id) => (id, Frame::Ping),
-            Output::Close { conn, code, reason } => (conn, Frame::Close { code, reason }),
-        };
-        let last = matches!(frame, Frame::Close { .. });
-        let Some(outbox) = outboxes.get(&id) else { continue };
-        let fits = outbox.push(frame).is_ok();
-        // A connection that has just ended by itself takes no more either; it is about to say so.
-        if !fits && !outbox.frames.is_closed() {
-            log::warn!(connection = id.0, code = close::TOO_SLOW; "client does not read and is cut");
-            outbox.cut.notify_one();
-        }
-        if !fits || last {
-            outboxes.remove(&id);
-            hub.handle(Input::Gone(id), Instant::now());
-        }
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_end_of_the_hub_is_heard_even_by_a_panic() {
+        let settings = ServerSettings::new("127.0.0.1:0".parse().unwrap());
+        let (events, _inbox) = mpsc::unbounded_channel();
+        let (desk, status) = Desk::open(&settings, events);
+        let handle = ServerHandle { questions: mpsc::channel(1).0, status };
+        let ended = tokio::spawn(handle.ended());
+        let hub = tokio::spawn(async move {
+            desk.tell_status();
+            panic!("on purpose");
+        });
+        assert!(hub.await.unwrap_err().is_panic());
+        tokio::time::timeout(Duration::from_secs(10), ended).await.expect("it is over").unwrap();
+        assert!(!handle.answers().await);
     }
 }

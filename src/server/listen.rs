@@ -1,18 +1,22 @@
 //! Accepts connections and serves HTTP/1.1 on them, each in a task of its own.
 
 use std::future::Future;
-use std::io;
+use std::io::{self, IoSlice};
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::Router;
+use axum::extract::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, mpsc, oneshot, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::time::{Sleep, sleep};
 use tokio_rustls::TlsAcceptor;
 
@@ -47,19 +51,10 @@ impl Tasks {
         });
     }
 
-    /// Runs a future in a task of its own and returns when that is over, even by a panic.
-    pub async fn run(&self, task: impl Future<Output = ()> + Send + 'static) {
-        let (running, over) = oneshot::channel::<()>();
-        self.spawn(async move {
-            task.await;
-            drop(running);
-        });
-        let _ = over.await;
-    }
-
     /// Waits until the server is told to end.
-    pub async fn stopped(&self) {
-        let _ = self.stopped.clone().changed().await;
+    pub fn stopped(&self) -> impl Future<Output = ()> + use<> {
+        let mut stopped = self.stopped.clone();
+        async move { _ = stopped.changed().await }
     }
 }
 
@@ -75,6 +70,10 @@ pub enum Entrance {
     },
 }
 
+/// Whom a request comes from.
+#[derive(Clone, Copy, Debug)]
+pub struct Peer(pub SocketAddr);
+
 /// Serves until the tasks are told to stop.
 pub async fn serve(listener: TcpListener, entrance: Entrance, tasks: Tasks) {
     let places = std::sync::Arc::new(Semaphore::new(MAX_HTTP));
@@ -87,11 +86,11 @@ pub async fn serve(listener: TcpListener, entrance: Entrance, tasks: Tasks) {
             () = tasks.stopped() => return,
         };
         match accepted {
-            (Ok(place), Ok((stream, _))) => {
+            (Ok(place), Ok((stream, peer))) => {
                 let (entrance, connection_tasks) = (entrance.clone(), tasks.clone());
                 tasks.spawn(async move {
                     tokio::select! {
-                        () = enter(stream, entrance) => {}
+                        () = enter(stream, Peer(peer), entrance) => {}
                         () = connection_tasks.stopped() => {}
                     }
                     drop(place);
@@ -106,20 +105,20 @@ pub async fn serve(listener: TcpListener, entrance: Entrance, tasks: Tasks) {
     }
 }
 
-async fn enter(stream: TcpStream, entrance: Entrance) {
+async fn enter(stream: TcpStream, peer: Peer, entrance: Entrance) {
     match entrance {
-        Entrance::Plain(site) => serve_http(Lingering::new(stream), site).await,
+        Entrance::Plain(site) => serve_http(Lingering::new(stream), peer, site).await,
         Entrance::Tls { acceptor, site, plain } => {
             /// First byte of a TLS handshake (RFC 8446, section 5.1); no HTTP method begins with it.
             const HANDSHAKE: u8 = 22;
             let mut first = [0];
             match tokio::time::timeout(HEAD_TIMEOUT, stream.peek(&mut first)).await {
                 Ok(Ok(1)) if first == [HANDSHAKE] => {}
-                Ok(Ok(1)) => return serve_http(Lingering::new(stream), plain).await,
+                Ok(Ok(1)) => return serve_http(Lingering::new(stream), peer, plain).await,
                 Ok(Ok(_) | Err(_)) | Err(_) => return,
             }
             match tokio::time::timeout(HEAD_TIMEOUT, acceptor.accept(Lingering::new(stream))).await {
-                Ok(Ok(stream)) => serve_http(stream, site).await,
+                Ok(Ok(stream)) => serve_http(stream, peer, site).await,
                 // For one, a browser that does not trust the certificate yet.
                 Ok(Err(error)) => log::debug!(error:%; "TLS handshake failed"),
                 Err(_) => {}
@@ -128,11 +127,16 @@ async fn enter(stream: TcpStream, entrance: Entrance) {
     }
 }
 
-async fn serve_http<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(stream: S, site: Router) {
+async fn serve_http<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(stream: S, peer: Peer, site: Router) {
+    let site = TowerToHyperService::new(site);
+    let site = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(peer);
+        site.call(request)
+    });
     let result = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(site))
+        .serve_connection(TokioIo::new(stream), site)
         .with_upgrades()
         .await;
     if let Err(error) = result {
@@ -142,7 +146,7 @@ async fn serve_http<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(stream: 
 
 /// A connection that, once dropped, still takes what the client had under way: the kernel answers unread data with a
 /// reset, which would destroy a close frame or a response before the client has seen it.
-struct Lingering {
+pub struct Lingering {
     stream: Option<TcpStream>,
     /// Runs while the client takes nothing, for [`WRITE_TIMEOUT`].
     patience: Option<Pin<Box<Sleep>>>,
@@ -153,6 +157,19 @@ impl Lingering {
         // Small messages both ways: waiting to fill a segment helps nobody.
         let _ = stream.set_nodelay(true);
         Lingering { stream: Some(stream), patience: None }
+    }
+
+    fn write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        write: impl FnOnce(Pin<&mut TcpStream>, &mut Context<'_>) -> Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
+        if let Poll::Ready(written) = write(self.stream()?, cx) {
+            self.patience = None;
+            return Poll::Ready(written);
+        }
+        let patience = self.patience.get_or_insert_with(|| Box::pin(sleep(WRITE_TIMEOUT)));
+        patience.as_mut().poll(cx).map(|()| Err(io::ErrorKind::TimedOut.into()))
     }
 
     fn stream(&mut self) -> io::Result<Pin<&mut TcpStream>> {
@@ -184,13 +201,20 @@ impl AsyncRead for Lingering {
 }
 
 impl AsyncWrite for Lingering {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
-        if let Poll::Ready(written) = self.stream()?.poll_write(cx, data) {
-            self.patience = None;
-            return Poll::Ready(written);
-        }
-        let patience = self.patience.get_or_insert_with(|| Box::pin(sleep(WRITE_TIMEOUT)));
-        patience.as_mut().poll(cx).map(|()| Err(io::ErrorKind::TimedOut.into()))
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
+        self.write(cx, |stream, cx| stream.poll_write(cx, data))
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.write(cx, |stream, cx| stream.poll_write_vectored(cx, slices))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -213,7 +237,8 @@ mod tests {
         let tasks = Tasks::new(stopped, over);
         let bystander = tasks.clone();
         tasks.spawn(async move { bystander.stopped().await });
-        tasks.run(async { panic!("on purpose") }).await;
+        tasks.spawn(async { panic!("on purpose") });
+        tokio::task::yield_now().await;
         assert!(matches!(all_over.try_recv(), Err(mpsc::error::TryRecvError::Empty)), "the other task goes on");
         drop(stop);
         drop(tasks);

@@ -1,16 +1,22 @@
 //! The signaling server: an axum shell around [`crate::logic::hub`], with the call page beside it.
 //!
-//! `listen` accepts connections, `page` and `socket` answer them, `exchange` owns the hub, `tls` looks after the
-//! certificate, `landing` tells people how to trust it.
+//! `listen` accepts connections, `page` and `socket` answer them, `connection` serves one client over its `line`,
+//! `exchange` owns the hub, `tls` looks after the certificate, `landing` tells people how to trust it. All of it runs on
+//! threads of its own, so that a flood of handshakes keeps nothing else in the process waiting.
 
+mod care;
+mod complaints;
+mod connection;
 mod exchange;
 mod hosts;
 mod landing;
+mod line;
 mod listen;
 mod page;
 mod settings;
 mod socket;
 mod tls;
+mod workers;
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -22,14 +28,18 @@ use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 
 use crate::protocol::IceServer;
-use exchange::Exchange;
+use complaints::Complaints;
 use hosts::Hosts;
 use listen::{Entrance, Tasks};
+use socket::Doors;
 use tls::{CaInfo, Tls};
+use workers::Workers;
 
 pub use exchange::ServerHandle;
 pub use tls::{Shown, TlsError};
 
+/// Letters and digits of [`Server::pass`]: more than anybody guesses.
+const PASS: usize = 32;
 /// How long [`Server::shutdown`] waits for clients to take their leave.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(3);
 
@@ -95,6 +105,8 @@ pub enum ServerError {
     Listen { address: SocketAddr, key: &'static str, error: io::Error },
     #[error(transparent)]
     Tls(#[from] TlsError),
+    #[error("the signaling server's threads do not start: {0}")]
+    Workers(io::Error),
 }
 
 /// A running server. Dropped, it ends without telling its clients; [`Server::shutdown`] tells them.
@@ -105,14 +117,23 @@ pub struct Server {
     ca: Option<CaInfo>,
     shown: Option<Shown>,
     handle: ServerHandle,
+    pass: Arc<str>,
     /// Dropped or changed: everything ends.
     stop: watch::Sender<()>,
     /// Closed once every task of this server is over.
     tasks_over: mpsc::Receiver<()>,
+    /// Last, since the others are used on them.
+    _workers: Workers,
 }
 
 impl Server {
     pub async fn start(settings: ServerSettings) -> Result<Server, ServerError> {
+        let workers = Workers::start().map_err(ServerError::Workers)?;
+        let begun = workers.handle().spawn(Server::begin(settings, workers));
+        begun.await.map_err(|error| ServerError::Workers(io::Error::other(error)))?
+    }
+
+    async fn begin(settings: ServerSettings, workers: Workers) -> Result<Server, ServerError> {
         let listener = bind(settings.listen, "listen").await?;
         let address = listener.local_addr().unwrap_or(settings.listen);
         let http = match settings.http_listen {
@@ -128,10 +149,18 @@ impl Server {
         let (stop, stopped) = watch::channel(());
         let (over, tasks_over) = mpsc::channel(1);
         let tasks = Tasks::new(stopped, over);
-        let exchange = Exchange::start(&settings, &tasks);
-        let handle = exchange.handle();
-        let hosts = if tls.is_some() { Hosts::Proved } else { Hosts::known(&settings.names) };
-        let site = page::router(socket::Doors { exchange, tasks: tasks.clone(), hosts: Arc::new(hosts) });
+        let (shared, handle) = exchange::start(&settings, &tasks);
+        let pass: Arc<str> = std::iter::repeat_with(fastrand::alphanumeric).take(PASS).collect::<String>().into();
+        let site = page::router(Doors {
+            shared,
+            tasks: tasks.clone(),
+            hosts: Arc::new(match &tls {
+                Some(_) => Hosts::proved(&settings.names),
+                None => Hosts::known(&settings.names),
+            }),
+            complaints: Arc::new(Complaints::default()),
+            pass: pass.clone(),
+        });
         let entrance = match &tls {
             Some(tls) => Entrance::Tls { acceptor: tls.acceptor(), site, plain: landing::redirect(scheme, None) },
             None => Entrance::Plain(site),
@@ -154,7 +183,7 @@ impl Server {
             });
         }
         log::info!(address:%, scheme; "signaling server listens");
-        Ok(Server { address, http_address, scheme, ca, shown, handle, stop, tasks_over })
+        Ok(Server { address, http_address, scheme, ca, shown, handle, pass, stop, tasks_over, _workers: workers })
     }
 
     pub fn local_addr(&self) -> SocketAddr {
@@ -163,6 +192,11 @@ impl Server {
 
     pub fn handle(&self) -> ServerHandle {
         self.handle.clone()
+    }
+
+    /// What the device that embeds this server sends as its token, to have the place that is kept for it.
+    pub fn pass(&self) -> String {
+        self.pass.as_ref().to_owned()
     }
 
     /// Where the landing page is.

@@ -1,9 +1,7 @@
 //! The HTTP side: the call page's files out of the binary, the WebSocket at `/` and `/ws`, a health check.
 
 use axum::Router;
-use axum::extract::State;
-use axum::extract::ws::WebSocketUpgrade;
-use axum::extract::ws::rejection::WebSocketUpgradeRejection;
+use axum::extract::{Request, State};
 use axum::http::header::{self, HeaderName};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
@@ -31,9 +29,6 @@ const HEADERS: [(HeaderName, &str); 5] = [
     (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
 ];
 
-/// Whether the request opens a WebSocket.
-type Socket = Result<WebSocketUpgrade, WebSocketUpgradeRejection>;
-
 pub fn router(doors: Doors) -> Router {
     Router::new()
         .route("/", get(root))
@@ -44,48 +39,15 @@ pub fn router(doors: Doors) -> Router {
         .with_state(doors)
 }
 
-async fn root(State(doors): State<Doors>, headers: HeaderMap, socket: Socket) -> Response {
-    match socket {
-        Ok(upgrade) => open(upgrade, doors, &headers),
-        Err(_) => serve("index.html", &headers),
+async fn root(State(doors): State<Doors>, request: Request) -> Response {
+    match socket::is_upgrade(&request) {
+        true => socket::answer(request, &doors),
+        false => serve("index.html", request.headers()),
     }
 }
 
-async fn web_socket(State(doors): State<Doors>, headers: HeaderMap, socket: Socket) -> Response {
-    match socket {
-        Ok(upgrade) => open(upgrade, doors, &headers),
-        Err(_) => (StatusCode::UPGRADE_REQUIRED, [(header::UPGRADE, "websocket")], "this address speaks WebSocket\n")
-            .into_response(),
-    }
-}
-
-fn open(upgrade: WebSocketUpgrade, doors: Doors, headers: &HeaderMap) -> Response {
-    if !same_origin(headers) {
-        return (StatusCode::FORBIDDEN, "pages of other sites may not connect\n").into_response();
-    }
-    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
-    if headers.contains_key(header::ORIGIN) && !doors.hosts.has(host) {
-        log::debug!(host; "a page under a name that is not ours was refused: [server] names lists further ones");
-        let text = "this server does not go by that name; add it to [server] names if it should\n";
-        return (StatusCode::FORBIDDEN, text).into_response();
-    }
-    socket::upgrade(upgrade, doors)
-}
-
-/// A page of any site may open a WebSocket to us from a visitor's browser, which says so in `Origin`. Programs other
-/// than browsers send none.
-fn same_origin(headers: &HeaderMap) -> bool {
-    let Some(origin) = headers.get(header::ORIGIN) else { return true };
-    let (Ok(origin), Some(Ok(host))) = (origin.to_str(), headers.get(header::HOST).map(HeaderValue::to_str)) else {
-        return false;
-    };
-    let (origin, default_port) = match origin.split_once("://") {
-        Some(("https", rest)) => (rest, ":443"),
-        Some(("http", rest)) => (rest, ":80"),
-        Some(_) | None => return false,
-    };
-    let bare = |authority: &str| authority.strip_suffix(default_port).unwrap_or(authority).to_ascii_lowercase();
-    bare(origin) == bare(host)
+async fn web_socket(State(doors): State<Doors>, request: Request) -> Response {
+    socket::answer(request, &doors)
 }
 
 async fn file(uri: Uri, headers: HeaderMap) -> Response {

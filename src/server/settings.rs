@@ -13,6 +13,7 @@ impl From<&Config> for ServerSettings {
         ServerSettings {
             http_listen: config.server.http_listen,
             names: config.server.names.clone(),
+            max_connections: config.server.max_connections as usize,
             tls,
             ice_servers: config.ice.servers.clone(),
             ..ServerSettings::new(config.server.listen)

@@ -1,151 +1,180 @@
-//! One client's WebSocket: frames in, frames out, signs of life, and the right close code at its end.
+//! From an HTTP request to a WebSocket (RFC 6455, section 4.2), and why not.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket, WebSocketUpgrade};
-use axum::response::Response;
-use futures_util::stream::{SplitSink, SplitStream};
-use futures_util::{SinkExt, StreamExt};
-use tokio_tungstenite::tungstenite::Error as WsError;
-use tokio_tungstenite::tungstenite::error::CapacityError;
+use axum::Json;
+use axum::extract::Request;
+use axum::http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use axum::http::{Method, StatusCode, Version};
+use axum::response::{IntoResponse, Response};
+use hyper::upgrade::Upgraded;
+use hyper_util::rt::TokioIo;
+use serde_json::json;
+use tokio_rustls::server::TlsStream;
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
-use super::exchange::{Exchange, Frame, Inbox, Line};
+use super::complaints::Complaints;
+use super::connection::Connection;
+use super::exchange::Shared;
 use super::hosts::Hosts;
-use super::listen::Tasks;
-use crate::protocol::{KEEPALIVE, MAX_MESSAGE_BYTES, close};
-
-/// Signaling messages are short; the library's default of 128 KiB a connection adds up.
-const READ_BUFFER: usize = 8 * 1024;
-/// Frames are written out at once; this much may wait while the client does not read.
-const WRITE_BUFFER: usize = 256 * 1024;
-/// How long the close frame may take on its way.
-const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
+use super::listen::{Lingering, Peer, Tasks};
+use crate::logic::hub::Origin;
 
 /// What a WebSocket needs of the server.
 #[derive(Clone)]
 pub struct Doors {
-    pub exchange: Exchange,
+    pub shared: Arc<Shared>,
     pub tasks: Tasks,
     pub hosts: Arc<Hosts>,
+    pub complaints: Arc<Complaints>,
+    /// What the device that embeds this server shows to have the place that is kept for it.
+    pub pass: Arc<str>,
 }
 
-/// Why a connection ends.
-enum End {
-    /// The client closed it, or it broke.
-    Gone,
-    Close {
-        code: u16,
-        reason: &'static str,
-    },
+/// Why a request does not become a WebSocket. The page asks by a plain request, and finds the name in the answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Refused {
+    BadHost,
+    BadOrigin,
+    ServerFull,
+    NotAWebSocket,
 }
 
-pub fn upgrade(upgrade: WebSocketUpgrade, doors: Doors) -> Response {
-    upgrade
-        .read_buffer_size(READ_BUFFER)
-        .write_buffer_size(0)
-        .max_write_buffer_size(WRITE_BUFFER)
-        .max_frame_size(MAX_MESSAGE_BYTES)
-        .max_message_size(MAX_MESSAGE_BYTES)
-        .on_upgrade(move |socket| async move { doors.attend(socket).await })
-}
-
-impl Doors {
-    /// Serves one client. Even a panic in there reaches the hub as the end of this connection, and of no other.
-    async fn attend(self, socket: WebSocket) {
-        let Some((line, inbox)) = self.exchange.connect().await else { return };
-        self.tasks.run(serve(socket, line.clone(), inbox, self.tasks.clone())).await;
-        line.gone().await;
-        log::debug!(connection = line.id.0; "connection ended");
+impl Refused {
+    pub fn status(self) -> StatusCode {
+        match self {
+            Refused::BadHost | Refused::BadOrigin => StatusCode::FORBIDDEN,
+            Refused::ServerFull => StatusCode::SERVICE_UNAVAILABLE,
+            Refused::NotAWebSocket => StatusCode::UPGRADE_REQUIRED,
+        }
     }
-}
 
-async fn serve(socket: WebSocket, line: Line, mut inbox: Inbox, tasks: Tasks) {
-    let (mut sink, mut stream) = socket.split();
-    let (pings, mut pinged) = tokio::sync::mpsc::channel(1);
-    let end = tokio::select! {
-        end = read(&mut stream, &line, pings) => end,
-        end = write(&mut sink, &mut inbox, &mut pinged) => end,
-        () = tasks.stopped() => End::Close { code: close::GOING_AWAY, reason: "the server is shutting down" },
-    };
-    line.gone().await;
-    let End::Close { code, reason } = end else { return };
-    let frame = CloseFrame { code, reason: Utf8Bytes::from_static(reason) };
-    let farewell = async {
-        sink.send(Message::Close(Some(frame))).await?;
-        // The client's own close frame, so that it sees an orderly end.
-        while let Some(Ok(_)) = stream.next().await {}
-        Ok::<_, axum::Error>(())
-    };
-    let _ = tokio::time::timeout(CLOSE_TIMEOUT, farewell).await;
-}
+    pub fn name(self) -> &'static str {
+        match self {
+            Refused::BadHost => "badHost",
+            Refused::BadOrigin => "badOrigin",
+            Refused::ServerFull => "serverFull",
+            Refused::NotAWebSocket => "notAWebSocket",
+        }
+    }
 
-async fn read(stream: &mut SplitStream<WebSocket>, line: &Line, pings: tokio::sync::mpsc::Sender<()>) -> End {
-    let mut silent = false;
-    loop {
-        let message = match tokio::time::timeout(KEEPALIVE, stream.next()).await {
-            Ok(Some(Ok(message))) => message,
-            Ok(Some(Err(error))) => return broken(error),
-            Ok(None) => return End::Gone,
-            Err(_) if silent => return End::Close { code: close::GOING_AWAY, reason: "no sign of life" },
-            Err(_) => {
-                silent = true;
-                // One waiting ping is enough.
-                let _ = pings.try_send(());
-                continue;
+    /// For the person who reads it.
+    pub fn message(self) -> &'static str {
+        match self {
+            Refused::BadHost => "this server does not go by that name; add it to [server] names if it should",
+            Refused::BadOrigin => {
+                "pages of other sites may not connect; behind a proxy, let it pass Host on unchanged or add the page's \
+                 name to [server] names"
             }
-        };
-        silent = false;
-        match message {
-            Message::Text(text) => line.text(text.as_str().to_owned()).await,
-            Message::Binary(_) => {
-                return End::Close { code: close::UNSUPPORTED, reason: "only text frames are understood" };
-            }
-            Message::Ping(_) | Message::Pong(_) => line.alive().await,
-            Message::Close(_) => return End::Gone,
+            Refused::ServerFull => "the server is full; try again later",
+            Refused::NotAWebSocket => "this address speaks WebSocket",
         }
     }
 }
 
-async fn write(
-    sink: &mut SplitSink<WebSocket, Message>,
-    inbox: &mut Inbox,
-    pings: &mut tokio::sync::mpsc::Receiver<()>,
-) -> End {
-    let too_slow = End::Close { code: close::TOO_SLOW, reason: "you do not read what is sent to you" };
-    loop {
-        let frame = tokio::select! {
-            frame = inbox.next() => frame,
-            Some(()) = pings.recv() => Some(Frame::Ping),
+/// Whether the request asks for a WebSocket at all.
+pub fn is_upgrade(request: &Request) -> bool {
+    names(request.headers(), header::UPGRADE, "websocket")
+}
+
+/// Answers a request at an address where the WebSocket is.
+pub fn answer(mut request: Request, doors: &Doors) -> Response {
+    if is_upgrade(&request) {
+        let headers = request.headers();
+        let origin = headers.get(header::ORIGIN);
+        return match doors.hosts.admit(headers, origin).map(|()| handshake(&request)) {
+            Ok(Some(key)) => open(&mut request, &key, doors),
+            Ok(None) => refuse(Refused::NotAWebSocket, request.headers(), doors),
+            Err(refused) => refuse(refused, request.headers(), doors),
         };
-        let message = match frame {
-            Some(Frame::Text(text)) => Message::Text(Utf8Bytes::from(text.as_ref())),
-            Some(Frame::Ping) => Message::Ping(bytes::Bytes::new()),
-            Some(Frame::Close { code, reason }) => return End::Close { code, reason },
-            // The hub drops a connection without a close frame only to cut it.
-            None => return too_slow,
-        };
-        let sent = tokio::select! {
-            sent = tokio::time::timeout(KEEPALIVE, sink.send(message)) => sent,
-            () = inbox.cut.notified() => return too_slow,
-        };
-        match sent {
-            Ok(Ok(())) => {}
-            Ok(Err(_)) => return End::Gone,
-            Err(_) => return too_slow,
+    }
+    let headers = request.headers();
+    // A page's plain request to its own server carries no `Origin`; a page that asks why names its address in `Referer`.
+    let origin = headers.get(header::ORIGIN).or(headers.get(header::REFERER));
+    let asks_why = names(headers, header::ACCEPT, "application/json");
+    let refused = match doors.hosts.admit(headers, origin) {
+        Err(refused) if asks_why => refused,
+        Ok(()) if asks_why && doors.shared.is_full() => Refused::ServerFull,
+        Ok(()) | Err(_) => Refused::NotAWebSocket,
+    };
+    refuse(refused, headers, doors)
+}
+
+/// In JSON for those who ask for it, and else in plain words.
+fn refuse(refused: Refused, headers: &HeaderMap, doors: &Doors) -> Response {
+    doors.complaints.refused(refused, headers);
+    let upgrade = (refused == Refused::NotAWebSocket).then_some([(header::UPGRADE, "websocket")]);
+    match names(headers, header::ACCEPT, "application/json") {
+        true => {
+            let body = json!({"error": {"code": refused.name(), "message": refused.message()}});
+            (refused.status(), upgrade.unwrap_or([(header::VARY, "accept")]), Json(body)).into_response()
+        }
+        false => {
+            let body = format!("{}\n", refused.message());
+            (refused.status(), upgrade.unwrap_or([(header::VARY, "accept")]), body).into_response()
         }
     }
 }
 
-/// The close code for what the WebSocket layer refused.
-fn broken(error: axum::Error) -> End {
-    let error = error.into_inner();
-    match error.downcast_ref::<WsError>() {
-        Some(WsError::Capacity(CapacityError::MessageTooLong { .. })) => {
-            End::Close { code: close::TOO_BIG, reason: "a message has at most 65536 bytes" }
+/// The client's key, if the handshake is sound.
+fn handshake(request: &Request) -> Option<HeaderValue> {
+    let headers = request.headers();
+    let sound = request.method() == Method::GET
+        && request.version() >= Version::HTTP_11
+        && names(headers, header::CONNECTION, "upgrade")
+        && headers.get(header::SEC_WEBSOCKET_VERSION).is_some_and(|version| version.as_bytes() == b"13");
+    headers.get(header::SEC_WEBSOCKET_KEY).filter(|_| sound).cloned()
+}
+
+fn open(request: &mut Request, key: &HeaderValue, doors: &Doors) -> Response {
+    let own = request.headers().get(header::AUTHORIZATION).is_some_and(|shown| {
+        shown.as_bytes().strip_prefix(b"Bearer ").is_some_and(|pass| pass == doors.pass.as_bytes())
+    });
+    let origin = match request.extensions().get::<Peer>() {
+        _ if own => Origin::Own,
+        Some(Peer(address)) => Origin::of(address.ip()),
+        None => Origin::Local,
+    };
+    let upgrade = hyper::upgrade::on(&mut *request);
+    let shared = doors.shared.clone();
+    doors.tasks.spawn(async move {
+        match upgrade.await {
+            Ok(upgraded) => attend(upgraded, shared, origin).await,
+            Err(error) => log::debug!(error:%; "a WebSocket did not come about"),
         }
-        Some(WsError::Utf8(_)) => End::Close { code: close::INVALID, reason: "the text is not UTF-8" },
-        Some(WsError::Protocol(_)) => End::Close { code: close::PROTOCOL, reason: "not a WebSocket frame" },
-        _ => End::Gone,
+    });
+    let switching = [
+        (header::CONNECTION, HeaderValue::from_static("upgrade")),
+        (header::UPGRADE, HeaderValue::from_static("websocket")),
+    ];
+    let accept = HeaderValue::try_from(derive_accept_key(key.as_bytes())).ok();
+    let accept = accept.map(|accept| [(header::SEC_WEBSOCKET_ACCEPT, accept)]);
+    match accept {
+        Some(accept) => (StatusCode::SWITCHING_PROTOCOLS, switching, accept).into_response(),
+        None => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
     }
+}
+
+/// Serves one client over what is left when HTTP has done its part.
+async fn attend(upgraded: Upgraded, shared: Arc<Shared>, origin: Origin) {
+    let upgraded = match upgraded.downcast::<TokioIo<Lingering>>() {
+        Ok(plain) => {
+            let line = shared.connect(origin);
+            return Connection::new(plain.io.into_inner(), &plain.read_buf, line, shared).attend().await;
+        }
+        Err(upgraded) => upgraded,
+    };
+    if let Ok(tls) = upgraded.downcast::<TokioIo<TlsStream<Lingering>>>() {
+        let line = shared.connect(origin);
+        // Boxed, since what TLS keeps would make every task larger.
+        Box::pin(Connection::new(tls.io.into_inner(), &tls.read_buf, line, shared).attend()).await;
+    }
+}
+
+/// Whether a header that lists words has this one, as in `Accept: text/html, application/json;q=0.9`.
+fn names(headers: &HeaderMap, name: HeaderName, word: &str) -> bool {
+    let values = headers.get_all(name).into_iter().filter_map(|value| value.to_str().ok());
+    values
+        .flat_map(|value| value.split(','))
+        .any(|item| item.split(';').next().is_some_and(|item| item.trim().eq_ignore_ascii_case(word)))
 }

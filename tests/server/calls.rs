@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use callbox::protocol::IceServer;
 use callbox::server::Server;
-use futures_util::StreamExt;
+use futures_util::{SinkExt, StreamExt};
 use serde_json::json;
+use tokio::io::AsyncWriteExt;
 use tokio_tungstenite::tungstenite::Message;
 
-use crate::client::{Client, settings, start};
+use crate::client::{Client, PATIENCE, settings, start};
 
 #[tokio::test]
 async fn a_joiner_learns_who_is_there_and_which_ice_servers_to_use() {
@@ -129,9 +130,12 @@ async fn an_id_of_a_dead_connection_is_taken_over() {
     // A client that waits for no answer is not punished for the wait.
     live.say(json!({"type": "offer", "targetId": "bert", "offer": {"type": "offer", "sdp": "v=0"}})).await;
     live.hear("joined").await;
-    let presence = bert.next().await;
+    // Presence is told together with what else changes in its moment, so a message may come before it.
+    let mut heard = [bert.next().await, bert.next().await];
+    heard.sort_by_key(|message| message["type"].to_string());
+    let [offer, presence] = heard;
+    assert_eq!(offer["type"], "offer");
     assert!(presence["online"] == true && presence["peer"]["name"] == "Anna again", "{presence}");
-    assert_eq!(bert.next().await["type"], "offer");
     assert_eq!(dead.close_code().await, callbox::protocol::close::REPLACED);
 }
 
@@ -159,4 +163,81 @@ async fn pings_are_answered() {
     anna.send(Message::Ping(b"are you there?".as_slice().into())).await;
     let pong = tokio::time::timeout(Duration::from_secs(10), anna.socket.next()).await.unwrap();
     assert!(matches!(pong, Some(Ok(Message::Pong(data))) if data.as_ref() == b"are you there?"));
+}
+
+#[tokio::test]
+async fn a_message_in_pieces_is_relayed_whole_and_unchanged() {
+    let server = start().await;
+    let mut anna = Client::join(server.local_addr(), "anna").await;
+    let mut bert = Client::join(server.local_addr(), "bert").await;
+    let text = r#"{"userId": "anna" ,"type":"ringing","targetId":"bert", "x":[1e2,0.50]}"#;
+    let frame = |first: u8, payload: &[u8]| [&[first, 0x80 | payload.len() as u8, 0, 0, 0, 0], payload].concat();
+    let (head, tail) = text.as_bytes().split_at(30);
+    let stream = [frame(0x01, head), frame(0x89, b"?"), frame(0x00, &tail[..9]), frame(0x80, &tail[9..])].concat();
+    // However the network cuts it.
+    for part in stream.chunks(7) {
+        anna.socket.get_mut().write_all(part).await.unwrap();
+        tokio::task::yield_now().await;
+    }
+    loop {
+        let message = tokio::time::timeout(PATIENCE, bert.socket.next()).await.unwrap().unwrap().unwrap();
+        match message {
+            Message::Text(heard) if heard.as_str().contains("ringing") => break assert_eq!(heard.as_str(), text),
+            _ => {}
+        }
+    }
+    let pong = tokio::time::timeout(PATIENCE, async {
+        loop {
+            if let Message::Pong(payload) = anna.socket.next().await.unwrap().unwrap() {
+                return payload;
+            }
+        }
+    });
+    assert_eq!(pong.await.unwrap().as_ref(), b"?");
+}
+
+/// The order in which one client says things to another is the order in which the other hears them, through everything
+/// that a connection goes through.
+#[tokio::test]
+async fn messages_of_one_client_to_another_keep_their_order() {
+    let server = start().await;
+    let mut bert = Client::join(server.local_addr(), "bert").await;
+    let mut anna = Client::connect(server.local_addr()).await;
+    let ringing = |n: usize| json!({"type": "ringing", "targetId": "bert", "n": n});
+    // All at once, without waiting for an answer: what follows a `join` is said by the member.
+    let mut said = vec![json!({"type": "join", "userId": "anna"})];
+    said.extend((0..50).map(ringing));
+    said.extend([json!({"type": "leave"}), json!({"type": "join", "userId": "anna"})]);
+    said.extend((50..100).map(ringing));
+    for message in said {
+        anna.socket.feed(Message::text(message.to_string())).await.unwrap();
+    }
+    anna.socket.flush().await.unwrap();
+    for n in 0..100 {
+        let heard = bert.hear("ringing").await;
+        assert_eq!((&heard["n"], &heard["userId"]), (&json!(n), &json!("anna")));
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_takes_lists_hears_of_others_in_lists() {
+    let server = start().await;
+    let mut anna = Client::connect(server.local_addr()).await;
+    anna.say(json!({"type": "join", "userId": "anna", "accepts": ["peers"]})).await;
+    anna.hear("joined").await;
+    let bert = Client::join(server.local_addr(), "bert").await;
+    let peer = json!({"userId": "bert", "name": "bert", "kind": "person"});
+    assert_eq!(anna.next().await, json!({"type": "peers", "online": [peer]}));
+    bert.close().await;
+    assert_eq!(anna.next().await, json!({"type": "peers", "offline": ["bert"]}));
+}
+
+#[tokio::test]
+async fn the_server_says_that_it_is_there() {
+    let server = start().await;
+    let mut anna = Client::connect(server.local_addr()).await;
+    anna.say(json!({"type": "ping", "nonce": "1"})).await;
+    assert_eq!(anna.next().await, json!({"type": "pong", "nonce": "1"}));
+    anna.say(json!({"type": "ping", "nonce": "x".repeat(65)})).await;
+    assert_eq!(anna.next().await["code"], "badField");
 }

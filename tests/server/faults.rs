@@ -9,6 +9,7 @@ use futures_util::{SinkExt, StreamExt};
 use serde_json::json;
 use tokio::io::AsyncWriteExt;
 use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 
 use crate::client::{Client, PATIENCE, settings, start};
 
@@ -215,9 +216,11 @@ async fn a_client_that_does_not_read_is_cut_and_the_others_go_on() {
             sender
         });
     }
-    let gone = tokio::time::timeout(Duration::from_secs(30), async {
+    // Too slow is who takes nothing for a while, not whose queue is long.
+    let gone = tokio::time::timeout(Duration::from_secs(60), async {
         loop {
-            let message = watcher.hear("presence").await;
+            let Some(Ok(Message::Text(text))) = watcher.socket.next().await else { continue };
+            let message: serde_json::Value = serde_json::from_str(text.as_str()).unwrap();
             if message["peer"]["userId"] == "slow" && message["online"] == false {
                 return;
             }
@@ -239,4 +242,41 @@ async fn a_taken_port_is_explained() {
     assert!(matches!(error, ServerError::InUse { .. }));
     let text = error.to_string();
     assert!(text.contains(&server.local_addr().to_string()) && text.contains("[server] listen"), "{text}");
+}
+
+#[tokio::test]
+async fn a_stranger_is_sent_away_and_makes_room_before() {
+    let mut settings = settings();
+    settings.max_connections = 2;
+    let server = Server::start(settings).await.unwrap();
+    let mut anna = Client::join(server.local_addr(), "anna").await;
+    let mut stranger = Client::connect(server.local_addr()).await;
+    let mut second = Client::connect(server.local_addr()).await;
+    assert_eq!(stranger.next().await["code"], "serverFull");
+    assert_eq!(stranger.close_code().await, close::TRY_LATER);
+    assert_eq!(second.close_code().await, close::POLICY, "it never joins");
+    anna.is_well().await;
+}
+
+#[tokio::test]
+async fn the_devices_own_place_is_kept() {
+    let mut settings = settings();
+    settings.max_connections = 1;
+    let server = Server::start(settings).await.unwrap();
+    let _anna = Client::join(server.local_addr(), "anna").await;
+    let door = join_with(server.local_addr(), &server.pass()).await;
+    assert_eq!(door["type"], "joined");
+    let guess = join_with(server.local_addr(), "guessed").await;
+    assert_eq!(guess["code"], "serverFull");
+}
+
+/// What the first answer to a `join` is of a client that shows this pass.
+async fn join_with(address: SocketAddr, pass: &str) -> serde_json::Value {
+    let stream = tokio::net::TcpStream::connect(address).await.unwrap();
+    let mut request = format!("ws://{address}/ws").into_client_request().unwrap();
+    request.headers_mut().insert("authorization", format!("Bearer {pass}").parse().unwrap());
+    let (socket, _) = tokio_tungstenite::client_async(request, stream).await.unwrap();
+    let mut client = Client { socket };
+    client.say(json!({"type": "join", "userId": "door"})).await;
+    client.next().await
 }

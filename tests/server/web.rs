@@ -6,7 +6,7 @@ use callbox::server::{Server, ServerSettings};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::client::{PATIENCE, start};
+use crate::client::{Client, PATIENCE, start};
 
 /// One request; the whole response as text.
 pub async fn exchange(mut stream: impl AsyncRead + AsyncWrite + Unpin, request: &str) -> String {
@@ -93,5 +93,64 @@ async fn a_name_that_a_stranger_gave_our_address_is_refused() {
         let mut head = [0; 12];
         tokio::time::timeout(PATIENCE, stream.read_exact(&mut head)).await.unwrap().unwrap();
         assert_eq!(String::from_utf8_lossy(&head), format!("HTTP/1.1 {status}"), "{host}");
+    }
+}
+
+/// Behind a proxy the page hears nothing of why its WebSocket was refused, so it asks in plain HTTP.
+#[tokio::test]
+async fn a_page_that_asks_is_told_why_it_is_refused() {
+    let names = vec!["door.example.org".to_owned()];
+    let settings = ServerSettings { names, ..ServerSettings::new("127.0.0.1:0".parse().unwrap()) };
+    let server = Server::start(settings).await.unwrap();
+    let address = server.local_addr();
+    for (host, page, status, code) in [
+        ("rebound.example", "http://rebound.example/", 403, "badHost"),
+        ("127.0.0.1:8080", "https://elsewhere.example/", 403, "badOrigin"),
+        ("localhost", "http://localhost/", 426, "notAWebSocket"),
+        ("127.0.0.1:8080", "https://door.example.org/", 426, "notAWebSocket"),
+    ] {
+        let stream = TcpStream::connect(address).await.unwrap();
+        let head = format!("GET /ws HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n");
+        let response = exchange(stream, &format!("{head}Accept: application/json\r\nReferer: {page}\r\n\r\n")).await;
+        assert!(response.starts_with(&format!("HTTP/1.1 {status} ")), "{page}: {response}");
+        let (_, body) = response.split_once("\r\n\r\n").unwrap();
+        let body: serde_json::Value = serde_json::from_str(body).unwrap();
+        assert_eq!(body["error"]["code"], code, "{page}");
+        assert!(body["error"]["message"].as_str().is_some_and(|message| !message.is_empty()));
+    }
+    // Who does not ask for JSON reads plain words.
+    assert!(get(address, "/ws", "").await.ends_with("this address speaks WebSocket\n"));
+}
+
+#[tokio::test]
+async fn a_page_that_asks_is_told_of_a_full_server() {
+    let settings = ServerSettings { max_connections: 1, ..ServerSettings::new("127.0.0.1:0".parse().unwrap()) };
+    let server = Server::start(settings).await.unwrap();
+    let _anna = Client::join(server.local_addr(), "anna").await;
+    let full = tokio::time::timeout(PATIENCE, async {
+        loop {
+            // The hub says so a moment after it is so.
+            let response = get(server.local_addr(), "/ws", "Accept: application/json\r\n").await;
+            if response.starts_with("HTTP/1.1 503 ") {
+                return response;
+            }
+        }
+    });
+    assert!(full.await.unwrap().contains("\"serverFull\""));
+}
+
+#[tokio::test]
+async fn a_listed_name_is_served_behind_a_proxy_that_calls_the_server_otherwise() {
+    let names = vec!["door.example.org".to_owned()];
+    let settings = ServerSettings { names, ..ServerSettings::new("127.0.0.1:0".parse().unwrap()) };
+    let server = Server::start(settings).await.unwrap();
+    let upgrade = "Connection: keep-alive, Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+    for (origin, status) in [("https://door.example.org", "101"), ("https://other.example.org", "403")] {
+        let mut stream = TcpStream::connect(server.local_addr()).await.unwrap();
+        let request = format!("GET /ws HTTP/1.1\r\nHost: backend:8080\r\n{upgrade}Origin: {origin}\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut head = [0; 12];
+        tokio::time::timeout(PATIENCE, stream.read_exact(&mut head)).await.unwrap().unwrap();
+        assert_eq!(String::from_utf8_lossy(&head), format!("HTTP/1.1 {status}"), "{origin}");
     }
 }

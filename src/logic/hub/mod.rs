@@ -1,33 +1,41 @@
 //! The signaling server's machine: who is online, who may be told what, which messages go where.
 //!
-//! It sees connections and text frames and knows no sockets. The contract is that of every machine in `logic/`:
-//! [`Hub::handle`] with the time, then [`Hub::poll_output`] until `None`, then sleep until [`Hub::poll_timeout`] and
-//! hand in [`Input::Timeout`].
+//! It knows no sockets and has two halves. A [`Reader`] for each connection reads what the client says and relays it
+//! through the [`Directory`], which all share. What changes the directory (joining, leaving, claims on an ID) it hands
+//! to the one [`Hub`], and then waits for [`Output::Settled`] before it reads on. The contract is that of every machine
+//! in `logic/`: [`Hub::handle`] with the time, then [`Hub::poll_output`] until `None`, carried out in that order, then
+//! sleep until [`Hub::poll_timeout`] and hand in [`Input::Timeout`].
 //!
 //! A connection is a stranger until it joins under an ID. An ID that somebody else holds can be claimed: the holder is
-//! pinged and keeps the ID if it shows life within [`protocol::CLAIM_TIMEOUT`]. The loss of a connection says nothing about its
-//! calls, whose media runs past this server: presence ends, the record of calls stays until somebody leaves.
+//! pinged and keeps the ID if it shows life within [`CLAIM_TIMEOUT`](crate::protocol::CLAIM_TIMEOUT). The loss of a connection says nothing
+//! about its calls, whose media runs past this server: presence ends, the record of calls stays until somebody leaves.
 
 mod bucket;
 mod calls;
+mod claims;
+mod directory;
+mod gate;
 mod presence;
 mod refusal;
+mod route;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, VecDeque};
-use std::sync::Arc;
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
-use serde_json::Value;
-
-use self::bucket::{Bucket, Verdict};
 use self::calls::Calls;
-use self::presence::{Claim, Held};
+use self::claims::{Claims, Made};
+pub use self::directory::Directory;
+pub use self::gate::Origin;
+use self::gate::{Admission, Places};
+use self::presence::Presence;
 use self::refusal::Refusal;
-use crate::protocol::{
-    self, ErrorCode, IceServer, Kind, MAX_MALFORMED, MAX_MESSAGE_BYTES, Message, PeerInfo, UserId, close,
-};
+pub use self::route::{Line, Reader, Request, Step};
+use super::websocket::Frame;
+use crate::base::lock::lock;
+use crate::protocol::{ErrorCode, IceServer, Kind, PeerInfo, UserId, close};
 
 /// One WebSocket connection, numbered by the shell and never used again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -44,11 +52,13 @@ pub struct HubSettings {
 /// What happened outside.
 #[derive(Clone, Debug)]
 pub enum Input {
-    Connected(ConnId),
-    /// A text frame of at most [`MAX_MESSAGE_BYTES`].
-    Text(ConnId, String),
-    /// A ping or pong came in.
+    Connected(ConnId, Origin),
+    /// A [`Reader`] cannot answer this itself, and waits.
+    Asked(ConnId, Request),
+    /// Something came in after [`Output::Ping`], or was said before that and only now read.
     Alive(ConnId),
+    /// A frame of presence is on its way.
+    Took(ConnId),
     /// The connection ended, for whatever reason.
     Gone(ConnId),
     /// The time of [`Hub::poll_timeout`] has come.
@@ -58,70 +68,75 @@ pub enum Input {
 /// What the shell must do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Output {
-    Send {
-        to: ConnId,
-        text: Arc<str>,
-    },
+    /// With `presence`, hand in [`Input::Took`] once the frame has been written.
+    Send { to: ConnId, frame: Frame, presence: bool },
+    /// Ask for a sign of life, and hand in [`Input::Alive`] at the next one.
     Ping(ConnId),
+    /// Enter the user in the directory with the line of this connection.
+    Enter { user: UserId, conn: ConnId },
+    /// Take the user out of the directory.
+    Remove { user: UserId },
+    /// The answer to [`Input::Asked`]: whose connection it is now.
+    Settled { conn: ConnId, member: Option<UserId> },
     /// Close after what was sent before. The hub has forgotten the connection already.
-    Close {
-        conn: ConnId,
-        code: u16,
-        reason: &'static str,
-    },
+    Close { conn: ConnId, code: u16, reason: &'static str },
 }
 
 pub struct Hub {
-    settings: HubSettings,
-    connections: BTreeMap<ConnId, Connection>,
+    /// JSON, as `joined` has it.
+    ice_servers: String,
+    connections: HashMap<ConnId, Connection>,
+    places: Places,
     /// Everybody lives in one site for now; presence and calls stay within it.
-    home: Site,
+    presence: Presence,
+    claims: Claims,
+    calls: Arc<Mutex<Calls>>,
     /// Grows within one `handle` only, by at most a few messages a connection.
     outputs: VecDeque<Output>,
 }
 
-#[derive(Default)]
-struct Site {
-    members: BTreeMap<UserId, ConnId>,
-    claims: BTreeMap<UserId, Claim>,
-    calls: Calls,
-}
-
 struct Connection {
+    origin: Origin,
     state: State,
-    bucket: Bucket,
-    malformed: u32,
 }
 
 enum State {
-    Stranger,
-    /// Asked for an ID that another connection holds. Basic clients go on without waiting for an answer, so what they
-    /// send is held until the claim is settled.
-    Claiming {
-        wanted: PeerInfo,
-        held: Held,
+    Stranger {
+        since: Instant,
     },
-    Member(PeerInfo),
+    /// Asked for an ID that another connection holds, and waits.
+    Claiming {
+        since: Instant,
+        peer: PeerInfo,
+        lists: bool,
+    },
+    Member(UserId),
 }
 
 impl Hub {
-    pub fn new(settings: HubSettings) -> Hub {
-        Hub { settings, connections: BTreeMap::new(), home: Site::default(), outputs: VecDeque::new() }
+    pub fn new<L>(settings: &HubSettings, directory: &Directory<L>) -> Hub {
+        Hub {
+            ice_servers: as_json(&settings.ice_servers),
+            connections: HashMap::new(),
+            places: Places::new(settings.max_connections),
+            presence: Presence::default(),
+            claims: Claims::default(),
+            calls: directory.calls.clone(),
+            outputs: VecDeque::new(),
+        }
     }
 
     pub fn handle(&mut self, input: Input, now: Instant) {
         match input {
-            Input::Connected(conn) => self.connected(conn, now),
-            Input::Text(conn, text) => {
-                // What is said counts first: who leaves has no claim to stand against. (A page that is loaded again
-                // joins before the server has read its earlier self's goodbye.)
-                self.received(conn, text, now);
-                self.shows_life(conn, now);
-            }
+            Input::Connected(conn, origin) => self.connected(conn, origin, now),
+            Input::Asked(conn, Request::Join { peer, lists }) => self.join(conn, peer, lists, now),
+            Input::Asked(conn, Request::Leave(text)) => self.leave(conn, &text, now),
             Input::Alive(conn) => self.shows_life(conn, now),
+            Input::Took(conn) => self.presence.took(conn, now, &mut self.outputs),
             Input::Gone(conn) => self.gone(conn, now),
             Input::Timeout => self.timed_out(now),
         }
+        self.presence.tell(now, &mut self.outputs);
     }
 
     pub fn poll_output(&mut self) -> Option<Output> {
@@ -129,224 +144,196 @@ impl Hub {
     }
 
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.home.claims.values().map(|claim| claim.deadline).min()
+        let timeouts = [self.claims.poll_timeout(), self.places.poll_timeout(), self.presence.poll_timeout()];
+        timeouts.into_iter().flatten().min()
     }
 
     /// For everybody who joins from now on.
-    pub fn set_ice_servers(&mut self, servers: Vec<IceServer>) {
-        self.settings.ice_servers = servers;
+    pub fn set_ice_servers(&mut self, servers: &[IceServer]) {
+        self.ice_servers = as_json(servers);
     }
 
     /// How many IDs are online.
     pub fn online(&self) -> usize {
-        self.home.members.len()
+        self.presence.online()
     }
 
     /// How many of them are of that kind.
     pub fn online_as(&self, kind: Kind) -> usize {
-        let is = |c: &&Connection| matches!(&c.state, State::Member(peer) if peer.kind == kind);
-        self.connections.values().filter(is).count()
+        self.presence.online_as(kind)
     }
 
-    fn connected(&mut self, conn: ConnId, now: Instant) {
-        if self.connections.len() < self.settings.max_connections {
-            let connection = Connection { state: State::Stranger, bucket: Bucket::new(now), malformed: 0 };
-            self.connections.insert(conn, connection);
-            return;
-        }
-        self.tell(conn, &Refusal::new(ErrorCode::ServerFull, "the server is full; try again later").into_message());
-        self.outputs.push_back(Output::Close { conn, code: close::TRY_LATER, reason: "server full" });
+    /// Whether a newcomer from an address that has its share to itself would be refused.
+    pub fn is_full(&self) -> bool {
+        self.places.admit(Origin::Local) == Admission::Full
     }
 
-    fn received(&mut self, conn: ConnId, text: String, now: Instant) {
-        let Some(connection) = self.connections.get_mut(&conn) else { return };
-        match connection.bucket.take(now) {
-            Verdict::Accept => {}
-            Verdict::Refuse => {
-                let message = format!("more than {} messages a second", protocol::MESSAGE_RATE);
-                return self.refuse(conn, Refusal::new(ErrorCode::RateLimited, message));
+    fn connected(&mut self, conn: ConnId, origin: Origin, now: Instant) {
+        match self.places.admit(origin) {
+            Admission::Free => {}
+            Admission::InPlaceOf(stranger) => {
+                self.say_full(stranger);
+                self.close(stranger, close::TRY_LATER, "server full", now);
             }
-            Verdict::Abuse => return self.close(conn, close::POLICY, "too many messages", now),
-        }
-        if let State::Claiming { held, .. } = &mut connection.state {
-            if !held.push(text) {
-                self.refuse(conn, Refusal::new(ErrorCode::RateLimited, "too many messages while the ID is claimed"));
+            Admission::Full => {
+                self.say_full(conn);
+                return self.outputs.push_back(Output::Close { conn, code: close::TRY_LATER, reason: "server full" });
             }
-            return;
         }
-        self.read(conn, &text, now);
+        self.places.take(conn, origin, now);
+        self.connections.insert(conn, Connection { origin, state: State::Stranger { since: now } });
     }
 
-    fn read(&mut self, conn: ConnId, text: &str, now: Instant) {
-        let result = match protocol::parse(text) {
-            Ok((message, value)) => self.obey(conn, message, value, now),
-            Err(error) => Err(error.into()),
+    fn say_full(&mut self, conn: ConnId) {
+        self.refuse(conn, Refusal::new(ErrorCode::ServerFull, "the server is full; try again later"));
+    }
+
+    fn join(&mut self, conn: ConnId, peer: PeerInfo, lists: bool, now: Instant) {
+        let Some(connection) = self.connections.get(&conn) else { return };
+        let renews = matches!(&connection.state, State::Member(id) if *id == peer.user_id);
+        match self.presence.holder(&peer.user_id) {
+            Some(holder) if !renews => self.claim(conn, holder, peer, lists, now),
+            Some(_) | None => self.admit(conn, peer, lists, now),
+        }
+    }
+
+    fn claim(&mut self, conn: ConnId, holder: ConnId, peer: PeerInfo, lists: bool, now: Instant) {
+        let made = self.claims.make(&peer.user_id, conn, now);
+        self.change(conn, State::Claiming { since: now, peer, lists });
+        match made {
+            Made::First => self.outputs.push_back(Output::Ping(holder)),
+            Made::InPlaceOf(earlier) => self.claim_lost(earlier, now),
+        }
+    }
+
+    /// Makes the connection a member, or renews what is known of one. It hears `joined` before anything that is for it.
+    fn admit(&mut self, conn: ConnId, peer: PeerInfo, lists: bool, now: Instant) {
+        self.presence.enter(&peer, conn, now);
+        let user = peer.user_id;
+        let frame = self.presence.welcome(conn, &user, lists, &self.ice_servers);
+        self.change(conn, State::Member(user.clone()));
+        self.outputs.extend([
+            Output::Send { to: conn, frame, presence: true },
+            Output::Enter { user: user.clone(), conn },
+            Output::Settled { conn, member: Some(user) },
+        ]);
+    }
+
+    fn leave(&mut self, conn: ConnId, text: &str, now: Instant) {
+        let Some(connection) = self.connections.get(&conn) else { return };
+        let State::Member(user) = &connection.state else {
+            return self.outputs.push_back(Output::Settled { conn, member: None });
         };
-        let Err(refusal) = result else { return };
-        let malformed = match refusal.code {
-            ErrorCode::BadMessage | ErrorCode::BadField => 1,
-            ErrorCode::UnknownType
-            | ErrorCode::NotJoined
-            | ErrorCode::AlreadyJoined
-            | ErrorCode::IdTaken
-            | ErrorCode::UnknownTarget
-            | ErrorCode::RateLimited
-            | ErrorCode::ServerFull
-            | ErrorCode::BadSdp
-            | ErrorCode::BadCandidate
-            | ErrorCode::UnexpectedAnswer
-            | ErrorCode::Other => 0,
-        };
-        self.refuse(conn, refusal);
-        let Some(connection) = self.connections.get_mut(&conn) else { return };
-        connection.malformed += malformed;
-        if connection.malformed > MAX_MALFORMED {
-            self.close(conn, close::POLICY, "too many malformed messages", now);
+        let user = user.clone();
+        let partners = lock(&self.calls).remove_all(&user);
+        for partner in partners {
+            let Some(to) = self.presence.holder(&partner) else { continue };
+            // Not sent only if the partner's ID makes the text too long, and then its media tells the partner.
+            if let Ok(value) = serde_json::from_str(text)
+                && let Some(frame) = route::addressed(value, &user, &partner)
+            {
+                self.outputs.push_back(Output::Send { to, frame, presence: false });
+            }
+        }
+        self.change(conn, State::Stranger { since: now });
+        self.go_offline(conn, &user, now);
+        self.outputs.push_back(Output::Settled { conn, member: None });
+    }
+
+    /// Takes a member off line; who waits for the ID gets it.
+    fn go_offline(&mut self, conn: ConnId, user: &UserId, now: Instant) {
+        self.presence.forget(conn);
+        if let Some(claimant) = self.claims.end(user) {
+            return self.claim_won(claimant, now);
+        }
+        self.outputs.push_back(Output::Remove { user: user.clone() });
+        let missed = self.presence.depart(user, now);
+        let presence = &self.presence;
+        lock(&self.calls).forget_offline(user, |id| presence.holder(id).is_some());
+        for conn in missed {
+            // It goes off line by what the shell says of its end, so that departures do not follow from departures.
+            self.presence.forget(conn);
+            let reason = "you do not read what is sent to you";
+            self.outputs.push_back(Output::Close { conn, code: close::TOO_SLOW, reason });
         }
     }
 
-    fn obey(&mut self, conn: ConnId, message: Message, value: Value, now: Instant) -> Result<(), Refusal> {
-        let kind = value.get("type").and_then(Value::as_str).unwrap_or_default().to_owned();
-        let member = self.connections.get(&conn).and_then(Connection::member).map(|info| info.user_id.clone());
-        match (message, member) {
-            (Message::Join { user_id, name, kind: sort, accepts: _ }, member) => {
-                self.join(conn, peer_info(user_id, name, sort), member, now)
-            }
-            (Message::Ping { nonce }, _) => {
-                self.tell(conn, &Message::Pong { nonce });
-                Ok(())
-            }
-            (Message::Joined { .. } | Message::Presence { .. } | Message::Peers { .. } | Message::Pong { .. }, _) => {
-                let message = format!("only the server sends {kind:?}");
-                Err(Refusal { kind: Some(kind), ..Refusal::new(ErrorCode::UnknownType, message) })
-            }
-            // An error is never answered with an error: two programs could go on for ever.
-            (Message::Error { .. }, None) | (Message::Error { target_id: None, .. }, Some(_)) => Ok(()),
-            (Message::Error { target_id: Some(target), .. }, Some(from)) => {
-                match self.home.members.contains_key(&target) {
-                    true => self.relay(&from, &target, value, kind, None),
-                    false => Ok(()),
-                }
-            }
-            (
-                Message::Offer { .. }
-                | Message::Answer { .. }
-                | Message::Candidate { .. }
-                | Message::Ringing { .. }
-                | Message::Leave { .. },
-                None,
-            ) => Err(Refusal { kind: Some(kind), ..Refusal::new(ErrorCode::NotJoined, "join first") }),
-            (
-                Message::Offer { target_id: target, call_id, .. } | Message::Answer { target_id: target, call_id, .. },
-                Some(from),
-            ) => {
-                self.relay(&from, &target, value, kind, call_id)?;
-                self.home.calls.add(&from, &target);
-                Ok(())
-            }
-            (
-                Message::Candidate { target_id: target, call_id, .. }
-                | Message::Ringing { target_id: target, call_id, .. },
-                Some(from),
-            ) => self.relay(&from, &target, value, kind, call_id),
-            (Message::Leave { target_id: Some(target), call_id, .. }, Some(from)) => {
-                self.home.calls.remove(&from, &target);
-                self.relay(&from, &target, value, kind, call_id)
-            }
-            (Message::Leave { target_id: None, .. }, Some(from)) => {
-                self.leave_all(conn, from, value, now);
-                Ok(())
-            }
+    fn shows_life(&mut self, conn: ConnId, now: Instant) {
+        let Some(Connection { state: State::Member(user), .. }) = self.connections.get(&conn) else { return };
+        if let Some(claimant) = self.claims.end(user) {
+            self.claim_lost(claimant, now);
         }
     }
 
-    fn leave_all(&mut self, conn: ConnId, from: UserId, value: Value, now: Instant) {
-        for partner in self.home.calls.remove_all(&from) {
-            if self.home.members.contains_key(&partner) {
-                // Refused only if the partner's ID makes the text too long, and then its media tells the partner.
-                let _ = self.relay(&from, &partner, value.clone(), "leave".to_owned(), None);
+    fn timed_out(&mut self, now: Instant) {
+        while let Some(id) = self.claims.due(now) {
+            if let Some(holder) = self.presence.holder(&id) {
+                // Losing its connection hands the holder's ID to the claimant.
+                self.close(holder, close::REPLACED, "another connection took this ID", now);
             }
+            self.claims.end(&id);
         }
-        let Some(connection) = self.connections.get_mut(&conn) else { return };
-        match std::mem::replace(&mut connection.state, State::Stranger) {
-            State::Member(info) => self.go_offline(info, now),
-            State::Stranger | State::Claiming { .. } => {}
+        while let Some(stranger) = self.places.overdue(now) {
+            self.close(stranger, close::POLICY, "join first", now);
         }
     }
 
-    /// Forwards the JSON object as it came, with the sender's true ID in it.
-    fn relay(
-        &mut self,
-        from: &UserId,
-        target: &UserId,
-        mut value: Value,
-        kind: String,
-        call_id: Option<String>,
-    ) -> Result<(), Refusal> {
-        let refusal = |code, message: String| Refusal {
-            kind: Some(kind),
-            target: Some(target.clone()),
-            call_id,
-            ..Refusal::new(code, message)
-        };
-        if from == target {
-            return Err(refusal(ErrorCode::BadField, "targetId is your own ID".to_owned()));
+    fn claim_won(&mut self, conn: ConnId, now: Instant) {
+        match self.connections.get(&conn) {
+            Some(Connection { state: State::Claiming { peer, lists, .. }, .. }) => {
+                let (peer, lists) = (peer.clone(), *lists);
+                self.admit(conn, peer, lists, now);
+            }
+            Some(Connection { state: State::Stranger { .. } | State::Member(_), .. }) | None => {}
         }
-        let Some(&to) = self.home.members.get(target) else {
-            return Err(refusal(ErrorCode::UnknownTarget, format!("{target} is not online")));
-        };
-        if let Some(object) = value.as_object_mut() {
-            object.insert("userId".to_owned(), Value::from(from.as_str()));
-            object.insert("targetId".to_owned(), Value::from(target.as_str()));
-        }
-        let text = value.to_string();
-        if text.len() > MAX_MESSAGE_BYTES {
-            let message = format!("with the sender's ID the message has more than {MAX_MESSAGE_BYTES} bytes");
-            return Err(refusal(ErrorCode::BadField, message));
-        }
-        self.outputs.push_back(Output::Send { to, text: text.into() });
-        Ok(())
+    }
+
+    fn claim_lost(&mut self, conn: ConnId, now: Instant) {
+        let Some(Connection { state: State::Claiming { peer, .. }, .. }) = self.connections.get(&conn) else { return };
+        let refusal = Refusal::new(ErrorCode::IdTaken, format!("{} is online already", peer.user_id));
+        self.refuse(conn, Refusal { kind: Some("join".to_owned()), ..refusal });
+        self.change(conn, State::Stranger { since: now });
+        self.outputs.push_back(Output::Settled { conn, member: None });
     }
 
     fn gone(&mut self, conn: ConnId, now: Instant) {
         let Some(connection) = self.connections.remove(&conn) else { return };
+        self.places.free(conn, connection.origin, connection.state.stranger_since());
         match connection.state {
-            State::Stranger => {}
-            State::Claiming { wanted, .. } => self.drop_claim(conn, &wanted.user_id),
-            State::Member(info) => self.go_offline(info, now),
+            State::Stranger { .. } => {}
+            State::Claiming { peer, .. } => self.claims.drop_of(conn, &peer.user_id),
+            State::Member(user) => self.go_offline(conn, &user, now),
         }
     }
 
+    /// Closes after whoever takes the connection's ID has it, so that nothing for the ID is lost in between.
     fn close(&mut self, conn: ConnId, code: u16, reason: &'static str, now: Instant) {
-        self.outputs.push_back(Output::Close { conn, code, reason });
         self.gone(conn, now);
+        self.outputs.push_back(Output::Close { conn, code, reason });
+    }
+
+    fn change(&mut self, conn: ConnId, state: State) {
+        let Some(connection) = self.connections.get_mut(&conn) else { return };
+        let (was, is) = (connection.state.stranger_since(), state.stranger_since());
+        connection.state = state;
+        self.places.set_stranger(conn, connection.origin, was, is);
     }
 
     fn refuse(&mut self, conn: ConnId, refusal: Refusal) {
-        self.tell(conn, &refusal.into_message());
-    }
-
-    fn tell(&mut self, conn: ConnId, message: &Message) {
-        self.outputs.push_back(Output::Send { to: conn, text: message.to_text().into() });
+        self.outputs.push_back(Output::Send { to: conn, frame: refusal.frame(), presence: false });
     }
 }
 
-impl Site {
-    fn info<'a>(&self, id: &UserId, connections: &'a BTreeMap<ConnId, Connection>) -> Option<&'a PeerInfo> {
-        connections.get(self.members.get(id)?)?.member()
-    }
-}
-
-impl Connection {
-    fn member(&self) -> Option<&PeerInfo> {
-        match &self.state {
-            State::Member(info) => Some(info),
-            State::Stranger | State::Claiming { .. } => None,
+impl State {
+    fn stranger_since(&self) -> Option<Instant> {
+        match self {
+            State::Stranger { since } | State::Claiming { since, .. } => Some(*since),
+            State::Member(_) => None,
         }
     }
 }
 
-fn peer_info(user_id: UserId, name: Option<String>, kind: Kind) -> PeerInfo {
-    let name = name.filter(|name| !name.trim().is_empty()).unwrap_or_else(|| user_id.to_string());
-    PeerInfo { user_id, name, kind }
+fn as_json(servers: &[IceServer]) -> String {
+    // Strings only: there is nothing in it that JSON cannot say.
+    serde_json::to_string(servers).unwrap_or_else(|_| "[]".to_owned())
 }

@@ -1,194 +1,319 @@
-//! Who holds which ID: joining, claims on an ID that another connection holds, and telling everybody.
+//! Who is online, and how everybody comes to know it.
+//!
+//! Each member's JSON is kept once. Changes are numbered, each member having the number of its latest one only, and each
+//! client is remembered by the number up to which it knows them: so what it has to be told is always the difference, and
+//! a client that reads slowly is told less, not more. No client has more than one frame of presence waiting, and the
+//! list for a joiner is made piece by piece as it is read.
 
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::ops::Bound;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::refusal::Refusal;
-use super::{ConnId, Connection, Hub, Output, State};
-use crate::protocol::{self, CLAIM_TIMEOUT, ErrorCode, MAX_MESSAGE_BYTES, Message, PeerInfo, UserId, close};
+use super::route::json;
+use super::{ConnId, Output};
+use crate::logic::websocket::Frame;
+use crate::protocol::{self, Kind, MAX_MESSAGE_BYTES, MAX_SINGLE_PRESENCE, PEERS_PAUSE, PeerInfo, UserId};
 
-/// A running claim on a member's ID.
-pub(super) struct Claim {
-    by: ConnId,
-    pub(super) deadline: Instant,
-}
+/// Bytes of one frame of a list, about.
+const CHUNK: usize = 16 * 1024;
+/// Departures that are remembered for those who have not heard of them; a client that has still not heard of an older
+/// one is cut.
+const MAX_DEPARTED: usize = 4096;
 
-/// Messages of a claiming connection, at most [`Held::MESSAGES`] and [`Held::BYTES`]; what does not fit is refused.
 #[derive(Default)]
-pub(super) struct Held {
-    messages: Vec<String>,
-    bytes: usize,
+pub(super) struct Presence {
+    members: BTreeMap<UserId, Entry>,
+    /// The members by their latest change.
+    changes: BTreeMap<u64, UserId>,
+    /// Who has gone, by the number of that change.
+    departed: BTreeMap<u64, Departed>,
+    departures: HashMap<UserId, u64>,
+    /// The number of the latest change.
+    latest: u64,
+    devices: usize,
+    /// Members that take lists, and those that do not.
+    listeners: Audience,
+    basic: Audience,
+    /// When everybody was told last, and when that is due again.
+    told: Option<Instant>,
+    due: Option<Instant>,
 }
 
-impl Hub {
-    pub(super) fn join(
-        &mut self,
-        conn: ConnId,
-        info: PeerInfo,
-        member: Option<UserId>,
-        now: Instant,
-    ) -> Result<(), Refusal> {
-        let refusal = |code, message: String| Refusal { kind: Some("join".to_owned()), ..Refusal::new(code, message) };
-        if let Some(current) = member {
-            if current != info.user_id {
-                let message = format!("this connection has joined as {current}; leave first");
-                return Err(refusal(ErrorCode::AlreadyJoined, message));
-            }
-            self.admit(conn, info);
-            return Ok(());
+struct Entry {
+    conn: ConnId,
+    kind: Kind,
+    json: Arc<str>,
+    change: u64,
+}
+
+struct Departed {
+    id: UserId,
+    json: Arc<str>,
+}
+
+type Audience = BTreeMap<ConnId, View>;
+
+/// What one client knows.
+struct View {
+    me: UserId,
+    /// All changes up to this one, but for the rest of the list.
+    known: u64,
+    /// The list of members has been told up to here.
+    list: List,
+    /// A frame of presence has not left yet.
+    waiting: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum List {
+    From(Bound<UserId>),
+    Complete,
+}
+
+impl Presence {
+    pub(super) fn online(&self) -> usize {
+        self.members.len()
+    }
+
+    pub(super) fn online_as(&self, kind: Kind) -> usize {
+        match kind {
+            Kind::Device => self.devices,
+            Kind::Person => self.members.len() - self.devices,
         }
-        let Some(&holder) = self.home.members.get(&info.user_id) else {
-            self.admit(conn, info);
-            return Ok(());
+    }
+
+    pub(super) fn holder(&self, id: &UserId) -> Option<ConnId> {
+        self.members.get(id).map(|entry| entry.conn)
+    }
+
+    /// Enters a member, or what has changed of one.
+    pub(super) fn enter(&mut self, peer: &PeerInfo, conn: ConnId, now: Instant) {
+        let id = &peer.user_id;
+        let json: Arc<str> = serde_json::to_string(peer).unwrap_or_default().into();
+        if self.members.get(id).is_some_and(|entry| entry.conn == conn && entry.json == json) {
+            return;
+        }
+        if let Some(old) = self.departures.remove(id) {
+            self.departed.remove(&old);
+        }
+        self.latest += 1;
+        let entry = Entry { conn, kind: peer.kind, json, change: self.latest };
+        self.devices += usize::from(peer.kind == Kind::Device);
+        if let Some(old) = self.members.insert(id.clone(), entry) {
+            self.devices -= usize::from(old.kind == Kind::Device);
+            self.changes.remove(&old.change);
+        }
+        self.changes.insert(self.latest, id.clone());
+        self.tell_soon(now);
+    }
+
+    /// Takes a member off the list. Returns those who have missed so much that they cannot be told any more.
+    pub(super) fn depart(&mut self, id: &UserId, now: Instant) -> Vec<ConnId> {
+        let Some(entry) = self.members.remove(id) else { return Vec::new() };
+        self.devices -= usize::from(entry.kind == Kind::Device);
+        self.changes.remove(&entry.change);
+        self.latest += 1;
+        self.departed.insert(self.latest, Departed { id: id.clone(), json: entry.json });
+        self.departures.insert(id.clone(), self.latest);
+        self.tell_soon(now);
+        if self.departed.len() <= MAX_DEPARTED {
+            return Vec::new();
+        }
+        let Some((forgotten, departed)) = self.departed.pop_first() else { return Vec::new() };
+        self.departures.remove(&departed.id);
+        self.listeners.iter().filter(|(_, view)| view.known < forgotten).map(|(conn, _)| *conn).collect()
+    }
+
+    /// The `joined` for a member that was entered, which from now on is told of changes.
+    pub(super) fn welcome(&mut self, conn: ConnId, me: &UserId, lists: bool, ice_servers: &str) -> Frame {
+        self.forget(conn);
+        let head =
+            format!(r#"{{"type":"joined","userId":{},"version":{},"peers":["#, json(me.as_str()), protocol::VERSION);
+        let tail = format!(r#"],"iceServers":{ice_servers}}}"#);
+        let room = MAX_MESSAGE_BYTES.saturating_sub(head.len() + tail.len());
+        let room = if lists { room.min(CHUNK) } else { room };
+        let (peers, list) = match lists || !self.is_crowd() {
+            true => self.list(&List::From(Bound::Unbounded), me, room),
+            false => (Vec::new(), List::From(Bound::Unbounded)),
         };
-        // The holder has been pinged if a claim is running: a further claimant takes the first one's place in it, since
-        // a client that comes back twice in a row is more likely than two that are after one ID.
-        let earlier = match self.home.claims.get_mut(&info.user_id) {
-            Some(claim) => Some(std::mem::replace(&mut claim.by, conn)),
-            None => {
-                let claim = Claim { by: conn, deadline: now + CLAIM_TIMEOUT };
-                self.home.claims.insert(info.user_id.clone(), claim);
-                self.outputs.push_back(Output::Ping(holder));
-                None
+        let frame = Frame::text(&format!("{head}{}{tail}", peers.join(",")));
+        let view = View { me: me.clone(), known: self.latest, list, waiting: true };
+        if lists { &mut self.listeners } else { &mut self.basic }.insert(conn, view);
+        frame
+    }
+
+    /// Tells a client nothing any more.
+    pub(super) fn forget(&mut self, conn: ConnId) {
+        self.listeners.remove(&conn);
+        self.basic.remove(&conn);
+    }
+
+    /// A frame of presence has left for a client, which may be told more.
+    pub(super) fn took(&mut self, conn: ConnId, now: Instant, outputs: &mut VecDeque<Output>) {
+        let lists = self.listeners.contains_key(&conn);
+        let audience = if lists { &mut self.listeners } else { &mut self.basic };
+        let Some(view) = audience.get_mut(&conn) else { return };
+        view.waiting = false;
+        let behind = view.known < self.latest;
+        if view.list != List::Complete && (lists || !self.is_crowd()) {
+            self.tell_list(conn, lists, outputs);
+        } else if behind {
+            self.tell_soon(now);
+        }
+    }
+
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        self.due
+    }
+
+    /// Tells everybody what is new, if it is time.
+    pub(super) fn tell(&mut self, now: Instant, outputs: &mut VecDeque<Output>) {
+        if self.due.is_none_or(|due| due > now) {
+            return;
+        }
+        (self.told, self.due) = (Some(now), None);
+        self.tell_audience(true, now, outputs);
+        if !self.is_crowd() {
+            self.tell_audience(false, now, outputs);
+        }
+        let views = self.listeners.values().chain(self.basic.values());
+        let known_to_all = views.map(|view| view.known).min().unwrap_or(self.latest);
+        let unknown = self.departed.split_off(&(known_to_all + 1));
+        for departed in std::mem::replace(&mut self.departed, unknown).into_values() {
+            self.departures.remove(&departed.id);
+        }
+    }
+
+    fn tell_audience(&mut self, lists: bool, now: Instant, outputs: &mut VecDeque<Output>) {
+        // Nearly everybody knows the same, so a frame is made once.
+        let mut made: HashMap<u64, (Vec<Frame>, u64)> = HashMap::new();
+        let mut more = false;
+        let mut unlisted = Vec::new();
+        let audience = if lists { &mut self.listeners } else { &mut self.basic };
+        let mut audience = std::mem::take(audience);
+        for (&conn, view) in &mut audience {
+            if view.waiting {
+                continue;
             }
+            if view.list != List::Complete {
+                unlisted.push(conn);
+                continue;
+            }
+            if view.known == self.latest {
+                continue;
+            }
+            let (frames, known) = made.entry(view.known).or_insert_with(|| self.difference(view.known, lists));
+            view.known = *known;
+            view.waiting = send(conn, frames, outputs);
+            more |= !view.waiting && view.known < self.latest;
+        }
+        *if lists { &mut self.listeners } else { &mut self.basic } = audience;
+        for conn in unlisted {
+            self.tell_list(conn, lists, outputs);
+        }
+        if more {
+            self.tell_soon(now);
+        }
+    }
+
+    /// Frames that tell what has changed since `known`, and the number up to which they do: one list, or single ones.
+    fn difference(&self, known: u64, lists: bool) -> (Vec<Frame>, u64) {
+        let since = (Bound::Excluded(known), Bound::Unbounded);
+        let mut came = self.changes.range(since).peekable();
+        let mut went = self.departed.range(since).peekable();
+        let (mut online, mut offline, mut single) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut known, mut length) = (known, 0);
+        while length < CHUNK {
+            let first = match (came.peek(), went.peek()) {
+                (Some((a, _)), Some((b, _))) => a < b,
+                (Some(_), None) => true,
+                (None, Some(_)) => false,
+                (None, None) => break,
+            };
+            let json = if first {
+                let Some((&change, id)) = came.next() else { break };
+                known = change;
+                let Some(entry) = self.members.get(id) else { continue };
+                online.push(&*entry.json);
+                &entry.json
+            } else {
+                let Some((&change, departed)) = went.next() else { break };
+                known = change;
+                offline.push(json(departed.id.as_str()));
+                &departed.json
+            };
+            length += json.len() + 1;
+            if !lists {
+                single.push(Frame::text(&format!(r#"{{"type":"presence","peer":{json},"online":{first}}}"#)));
+            }
+        }
+        match lists {
+            true => (peers(&online, &offline), known),
+            false => (single, known),
+        }
+    }
+
+    /// The next piece of the list for a client that has not had all of it.
+    fn tell_list(&mut self, conn: ConnId, lists: bool, outputs: &mut VecDeque<Output>) {
+        let audience = if lists { &self.listeners } else { &self.basic };
+        let Some(view) = audience.get(&conn) else { return };
+        let (members, list) = self.list(&view.list, &view.me, CHUNK);
+        let frames = match lists {
+            true => peers(&members, &[]),
+            false => members
+                .iter()
+                .map(|json| Frame::text(&format!(r#"{{"type":"presence","peer":{json},"online":true}}"#)))
+                .collect(),
         };
-        if let Some(connection) = self.connections.get_mut(&conn) {
-            connection.state = State::Claiming { wanted: info, held: Held::default() };
+        let waiting = send(conn, &frames, outputs);
+        let audience = if lists { &mut self.listeners } else { &mut self.basic };
+        if let Some(view) = audience.get_mut(&conn) {
+            (view.list, view.waiting) = (list, waiting);
         }
-        if let Some(earlier) = earlier {
-            self.claim_lost(earlier, now);
-        }
-        Ok(())
     }
 
-    /// Makes the connection a member, or renews what is known of one, and tells everybody. Peers that do not fit into
-    /// `joined` follow as `presence`.
-    fn admit(&mut self, conn: ConnId, info: PeerInfo) {
-        let Some(connection) = self.connections.get_mut(&conn) else { return };
-        let changed = connection.member() != Some(&info);
-        connection.state = State::Member(info.clone());
-        self.home.members.insert(info.user_id.clone(), conn);
-
-        let mut peers = Vec::new();
-        let joined = |peers| Message::Joined {
-            user_id: info.user_id.clone(),
-            version: protocol::VERSION,
-            peers,
-            ice_servers: self.settings.ice_servers.clone(),
-        };
-        let mut room = MAX_MESSAGE_BYTES.saturating_sub(joined(Vec::new()).to_text().len());
-        let mut further = Vec::new();
-        for other in self.home.members.keys().filter(|id| **id != info.user_id) {
-            let Some(peer) = self.home.info(other, &self.connections) else { continue };
-            let length = serde_json::to_string(peer).map_or(usize::MAX, |text| text.len() + 1);
-            match room.checked_sub(length) {
-                Some(left) => {
-                    room = left;
-                    peers.push(peer.clone());
-                }
-                None => further.push(Message::Presence { peer: peer.clone(), online: true }),
+    /// The JSON of members, sorted by ID, that fit into so many bytes with a comma each, and where the list goes on.
+    fn list(&self, from: &List, me: &UserId, room: usize) -> (Vec<&str>, List) {
+        let List::From(from) = from else { return (Vec::new(), List::Complete) };
+        let (mut members, mut room) = (Vec::new(), room);
+        for (id, entry) in self.members.range((from.clone(), Bound::Unbounded)).filter(|(id, _)| *id != me) {
+            match room.checked_sub(entry.json.len() + 1) {
+                Some(left) => room = left,
+                None => return (members, List::From(Bound::Included(id.clone()))),
             }
+            members.push(&*entry.json);
         }
-        let joined = joined(peers);
-        self.tell(conn, &joined);
-        for message in further {
-            self.tell(conn, &message);
-        }
-        if changed {
-            self.announce(info, true);
-        }
+        (members, List::Complete)
     }
 
-    /// Takes a member off line; who waits for the ID gets it.
-    pub(super) fn go_offline(&mut self, info: PeerInfo, now: Instant) {
-        self.home.members.remove(&info.user_id);
-        let claim = self.home.claims.remove(&info.user_id);
-        if let Some(claim) = claim {
-            return self.claim_won(claim.by, now);
-        }
-        let members = &self.home.members;
-        self.home.calls.forget_offline(&info.user_id, |id| members.contains_key(id));
-        self.announce(info, false);
+    /// Whether there are so many that single messages about each would drown those who take no lists.
+    fn is_crowd(&self) -> bool {
+        self.members.len() > MAX_SINGLE_PRESENCE
     }
 
-    pub(super) fn shows_life(&mut self, conn: ConnId, now: Instant) {
-        let Some(info) = self.connections.get(&conn).and_then(Connection::member) else { return };
-        if let Some(claim) = self.home.claims.remove(&info.user_id) {
-            self.claim_lost(claim.by, now);
-        }
-    }
-
-    pub(super) fn timed_out(&mut self, now: Instant) {
-        let due = self.home.claims.iter().filter(|(_, claim)| claim.deadline <= now);
-        for id in due.map(|(id, _)| id.clone()).collect::<Vec<_>>() {
-            // Losing its connection hands the holder's ID to the claimant.
-            if let Some(&holder) = self.home.members.get(&id) {
-                self.close(holder, close::REPLACED, "another connection took this ID", now);
-            }
-        }
-    }
-
-    fn claim_won(&mut self, conn: ConnId, now: Instant) {
-        let Some(connection) = self.connections.get_mut(&conn) else { return };
-        match std::mem::replace(&mut connection.state, State::Stranger) {
-            State::Claiming { wanted, held } => {
-                self.admit(conn, wanted);
-                self.read_held(conn, held, now);
-            }
-            other @ (State::Stranger | State::Member(_)) => connection.state = other,
-        }
-    }
-
-    fn claim_lost(&mut self, conn: ConnId, now: Instant) {
-        let Some(connection) = self.connections.get_mut(&conn) else { return };
-        match std::mem::replace(&mut connection.state, State::Stranger) {
-            State::Claiming { wanted, held } => {
-                let message = format!("{} is online already", wanted.user_id);
-                let refusal = Refusal::new(ErrorCode::IdTaken, message);
-                self.refuse(conn, Refusal { kind: Some("join".to_owned()), ..refusal });
-                self.read_held(conn, held, now);
-            }
-            other @ (State::Stranger | State::Member(_)) => connection.state = other,
-        }
-    }
-
-    fn read_held(&mut self, conn: ConnId, held: Held, now: Instant) {
-        for text in held.messages {
-            match self.connections.get_mut(&conn) {
-                // A held `join` can start the next claim.
-                Some(Connection { state: State::Claiming { held, .. }, .. }) => {
-                    held.push(text);
-                }
-                Some(Connection { state: State::Stranger | State::Member(_), .. }) => self.read(conn, &text, now),
-                None => return,
-            }
-        }
-    }
-
-    pub(super) fn drop_claim(&mut self, conn: ConnId, id: &UserId) {
-        if self.home.claims.get(id).is_some_and(|claim| claim.by == conn) {
-            self.home.claims.remove(id);
-        }
-    }
-
-    fn announce(&mut self, peer: PeerInfo, online: bool) {
-        let id = peer.user_id.clone();
-        let text: Arc<str> = Message::Presence { peer, online }.to_text().into();
-        let others = self.home.members.iter().filter(|(other, _)| **other != id);
-        self.outputs.extend(others.map(|(_, &to)| Output::Send { to, text: text.clone() }));
+    /// Something has changed: at once after a quiet time, and otherwise together with what else changes meanwhile.
+    fn tell_soon(&mut self, now: Instant) {
+        let next = self.told.map_or(now, |told| now.max(told + PEERS_PAUSE));
+        self.due.get_or_insert(next);
     }
 }
 
-impl Held {
-    const MESSAGES: usize = 32;
-    const BYTES: usize = 2 * MAX_MESSAGE_BYTES;
+/// Sends the frames and says whether there were any.
+fn send(to: ConnId, frames: &[Frame], outputs: &mut VecDeque<Output>) -> bool {
+    let last = frames.len().saturating_sub(1);
+    let each = frames.iter().enumerate();
+    outputs.extend(each.map(|(n, frame)| Output::Send { to, frame: frame.clone(), presence: n == last }));
+    !frames.is_empty()
+}
 
-    pub(super) fn push(&mut self, text: String) -> bool {
-        let fits = self.messages.len() < Self::MESSAGES && self.bytes + text.len() <= Self::BYTES;
-        if fits {
-            self.bytes += text.len();
-            self.messages.push(text);
-        }
-        fits
+/// One `peers`, or none where there is nothing to say.
+fn peers(online: &[&str], offline: &[String]) -> Vec<Frame> {
+    let online = (!online.is_empty()).then(|| format!(r#","online":[{}]"#, online.join(",")));
+    let offline = (!offline.is_empty()).then(|| format!(r#","offline":[{}]"#, offline.join(",")));
+    if online.is_none() && offline.is_none() {
+        return Vec::new();
     }
+    let text = format!(r#"{{"type":"peers"{}{}}}"#, online.unwrap_or_default(), offline.unwrap_or_default());
+    vec![Frame::text(&text)]
 }

@@ -1,5 +1,6 @@
 //! Why a message is refused, and the `error` that says so to its sender.
 
+use crate::logic::websocket::Frame;
 use crate::protocol::{ErrorCode, Message, ParseError, UserId};
 
 #[derive(Debug)]
@@ -16,15 +17,16 @@ impl Refusal {
         Refusal { code, message: message.into(), kind: None, target: None, call_id: None }
     }
 
-    pub(super) fn into_message(self) -> Message {
-        Message::Error {
+    pub(super) fn frame(self) -> Frame {
+        let error = Message::Error {
             code: self.code,
             message: self.message,
             user_id: None,
             target_id: self.target,
             in_reply_to: self.kind,
             call_id: self.call_id,
-        }
+        };
+        Frame::text(&error.to_text())
     }
 }
 

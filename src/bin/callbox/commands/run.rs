@@ -40,8 +40,7 @@ pub fn run(file: Option<&Path>) -> Result<(), Failure> {
         }
         tell(text, &ready.pages, &ready.trust_pages, ready.fingerprint.as_deref());
         attend(Subject::Device(device.handle()), file, config, reload);
-        device.run(stop).await;
-        Ok(())
+        Ok(device.run(stop).await.map_err(anyhow::Error::new)?)
     })
 }
 
@@ -55,9 +54,13 @@ pub fn serve(file: Option<&Path>) -> Result<(), Failure> {
         let text = "The signaling server is ready.\n".to_owned();
         tell(text, &server.page_urls(), &server.trust_urls(), server.ca_fingerprint().as_deref());
         attend(Subject::Server(server.handle()), file, config, reload);
-        stop.await;
+        let ended = server.handle().ended();
+        let result = tokio::select! {
+            () = stop => Ok(()),
+            () = ended => Err(anyhow::anyhow!("the signaling server has ended by itself, which is a fault in Callbox")),
+        };
         server.shutdown().await;
-        Ok(())
+        Ok(result?)
     })
 }
 

@@ -1,0 +1,69 @@
+//! Which line leads to whom: the one thing that the readers of all connections share with the hub. They look up here
+//! whom a message is for and hand it over without asking the hub; only the hub's outputs change it.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use super::calls::Calls;
+use crate::base::lock::lock;
+use crate::protocol::UserId;
+
+/// `L` is the line to one client.
+pub struct Directory<L> {
+    /// Several, so that readers on several processors seldom touch the same lock.
+    shards: [RwLock<HashMap<UserId, L>>; SHARDS],
+    hasher: RandomState,
+    /// Who is in a call with whom.
+    pub(super) calls: Arc<Mutex<Calls>>,
+}
+
+const SHARDS: usize = 16;
+
+impl<L> Default for Directory<L> {
+    fn default() -> Directory<L> {
+        Directory { shards: Default::default(), hasher: RandomState::new(), calls: Arc::default() }
+    }
+}
+
+impl<L> Directory<L> {
+    /// From now on what is for `user` goes to `line`.
+    pub fn enter(&self, user: UserId, line: L) {
+        self.write(user.as_str()).insert(user, line);
+    }
+
+    /// Once this returns, nothing for the user is on its way to the line any more: it is there or will not come.
+    pub fn remove(&self, user: &UserId) {
+        self.write(user.as_str()).remove(user.as_str());
+    }
+
+    /// Does something with the line to a user, who stays the line's owner meanwhile. `None`: nobody of that ID is online.
+    pub fn with<R>(&self, user: &str, use_it: impl FnOnce(&UserId, &L) -> R) -> Option<R> {
+        let shard = self.read(user);
+        let (user, line) = shard.get_key_value(user)?;
+        Some(use_it(user, line))
+    }
+
+    pub fn has(&self, user: &str) -> bool {
+        self.with(user, |_, _| ()).is_some()
+    }
+
+    /// The record of who is in a call with whom.
+    pub(super) fn calls(&self) -> MutexGuard<'_, Calls> {
+        lock(&self.calls)
+    }
+
+    fn shard(&self, user: &str) -> &RwLock<HashMap<UserId, L>> {
+        let number = self.hasher.hash_one(user) as usize % SHARDS;
+        // In bounds by the line above.
+        &self.shards[number]
+    }
+
+    fn read(&self, user: &str) -> RwLockReadGuard<'_, HashMap<UserId, L>> {
+        self.shard(user).read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self, user: &str) -> RwLockWriteGuard<'_, HashMap<UserId, L>> {
+        self.shard(user).write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
