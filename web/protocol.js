@@ -152,9 +152,9 @@ export function asReason(value) {
 
 /**
  * What nobody sees in a name, but what makes two look alike or one read backwards: control characters, the invisible
- * ones that order or join text (Unicode's Cf), blanks that count as letters, and ends of lines.
+ * ones that order or join text (Unicode's Cf), ones that are drawn as nothing (Default_Ignorable), and ends of lines.
  */
-const UNSEEN = /[\p{Cc}\p{Cs}\p{Cf}\u115f\u1160\u3164\uffa0\u2028\u2029]/gu;
+const UNSEEN = /[\p{Cc}\p{Cs}\p{Cf}\p{DI}\u2028\u2029]/gu;
 
 /**
  * Makes a user ID of what a person typed: nothing unseen, no spaces at the ends, at most 64 bytes.

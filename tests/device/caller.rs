@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use callbox::config::Config;
 use callbox::device::control::{self, Operation};
-use callbox::device::{Device, Handle};
+use callbox::device::{Device, DeviceError, Handle};
 use callbox::net::peer::{Peer, PeerEvent, PeerSettings};
 use callbox::protocol::{Description, ErrorCode, Message, Reason, UserId, parse};
 use callbox::server::{Server, ServerSettings};
@@ -33,7 +33,7 @@ pub struct Door {
     pub config: Config,
     pub handle: Handle,
     stop: Option<oneshot::Sender<()>>,
-    task: JoinHandle<()>,
+    task: JoinHandle<Result<(), DeviceError>>,
 }
 
 impl Door {
@@ -104,7 +104,7 @@ impl Door {
 
     pub async fn close(mut self) {
         self.stop.take().unwrap().send(()).unwrap();
-        soon("the device's end", &mut self.task).await.unwrap();
+        soon("the device's end", &mut self.task).await.unwrap().unwrap();
     }
 }
 
