@@ -17,9 +17,11 @@ use webrtc::runtime::{
 #[derive(Default)]
 pub(super) struct Network(Mutex<Rule>);
 
+type Loses = Box<dyn FnMut(&[u8]) -> bool + Send>;
+
 #[derive(Default)]
 struct Rule {
-    loses: Option<Box<dyn FnMut(&[u8]) -> bool + Send>>,
+    loses: Option<Loses>,
     lost: usize,
 }
 
