@@ -63,14 +63,14 @@ enum Stop {
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     /// `begun`: what came right behind the request.
-    pub fn new(stream: S, begun: &[u8], line: Arc<Line>, shared: Arc<Shared>) -> Connection<S> {
+    pub fn new(stream: S, begun: Vec<u8>, line: Arc<Line>, shared: Arc<Shared>) -> Connection<S> {
         Connection {
             stream,
             line,
             shared,
             reader: Reader::new(Instant::now()),
             decoder: Decoder::default(),
-            kept: begun.to_vec(),
+            kept: begun,
             asking: false,
             sending: VecDeque::new(),
             written: 0,

@@ -155,19 +155,38 @@ fn open(request: &mut Request, key: &HeaderValue, doors: &Doors) -> Response {
     }
 }
 
-/// Serves one client over what is left when HTTP has done its part.
+/// Serves one client over what is left when HTTP has done its part. What HTTP held is gone by then: its buffer alone is
+/// more than a connection may cost.
 async fn attend(upgraded: Upgraded, shared: Arc<Shared>, origin: Origin) {
-    let upgraded = match upgraded.downcast::<TokioIo<Lingering>>() {
-        Ok(plain) => {
+    match Wire::of(upgraded) {
+        Some(Wire::Plain(stream, begun)) => {
             let line = shared.connect(origin);
-            return Connection::new(plain.io.into_inner(), &plain.read_buf, line, shared).attend().await;
+            Connection::new(stream, begun, line, shared).attend().await;
         }
-        Err(upgraded) => upgraded,
-    };
-    if let Ok(tls) = upgraded.downcast::<TokioIo<TlsStream<Lingering>>>() {
-        let line = shared.connect(origin);
         // Boxed, since what TLS keeps would make every task larger.
-        Box::pin(Connection::new(tls.io.into_inner(), &tls.read_buf, line, shared).attend()).await;
+        Some(Wire::Tls(stream, begun)) => {
+            let line = shared.connect(origin);
+            Box::pin(Connection::new(*stream, begun, line, shared).attend()).await;
+        }
+        None => {}
+    }
+}
+
+/// A connection, and what came on it right behind the request.
+enum Wire {
+    Plain(Lingering, Vec<u8>),
+    Tls(Box<TlsStream<Lingering>>, Vec<u8>),
+}
+
+impl Wire {
+    fn of(upgraded: Upgraded) -> Option<Wire> {
+        match upgraded.downcast::<TokioIo<Lingering>>() {
+            Ok(plain) => Some(Wire::Plain(plain.io.into_inner(), plain.read_buf.to_vec())),
+            Err(upgraded) => {
+                let tls = upgraded.downcast::<TokioIo<TlsStream<Lingering>>>().ok()?;
+                Some(Wire::Tls(Box::new(tls.io.into_inner()), tls.read_buf.to_vec()))
+            }
+        }
     }
 }
 

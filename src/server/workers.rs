@@ -1,13 +1,13 @@
-//! The threads that the server runs on, apart from those of the rest of the process: however many strangers shake hands
+//! The thread that the server runs on, apart from those of the rest of the process: however many strangers shake hands
 //! here, a device's packets are sent in time.
 
 use std::io;
 
 use tokio::runtime::{Builder, Handle, Runtime};
 
-/// Signaling is light work: one thread carries tens of thousands of messages a second. A second one is there so that
-/// handshakes of TLS, half a millisecond each, keep messages waiting less.
-const THREADS: usize = 2;
+/// Signaling is light work: one thread carries tens of thousands of messages a second, and a third more of them for its
+/// processor time than two that wake each other. And a flood takes one processor, never all.
+const THREADS: usize = 1;
 
 /// Ends all tasks on them when it is dropped.
 pub struct Workers {
