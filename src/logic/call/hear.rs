@@ -91,10 +91,10 @@ impl Calls {
                 (_, None) => {}
             };
         }
-        if origin.is_older_than(&call.origin) {
+        if call.is_past(digest, &origin) {
             return;
         }
-        (call.offer, call.origin) = (Some(digest), origin);
+        call.offered(digest, origin);
         match &mut call.state {
             State::Ringing { sdp, .. } => *sdp = offer,
             State::Dialing { .. } | State::Connecting { .. } | State::Connected | State::Recovering { .. } => {

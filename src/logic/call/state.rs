@@ -1,5 +1,6 @@
 //! One call of the machine: where it stands, what was heard of the other side, and what was said that may be lost.
 
+use std::collections::VecDeque;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::{Duration, Instant};
 
@@ -8,6 +9,9 @@ use crate::protocol::{Candidate, MAX_CANDIDATES, Message, RING_TIMEOUT};
 
 /// What was said longer ago than this has arrived, or no longer matters: nobody waits longer for an answer.
 pub(super) const UNSURE: Duration = RING_TIMEOUT;
+
+/// Most earlier offers of a call that are remembered; one that comes later than that many is taken for a new one.
+const MAX_EARLIER: usize = 16;
 
 /// Stands for a text that is only ever compared. Who finds another one with the same digest harms their own call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +49,8 @@ pub(super) struct Call {
     /// Their latest offer, and their answer to ours.
     pub(super) offer: Option<Digest>,
     pub(super) answer: Option<Digest>,
+    /// Offers before the latest one; at most [`MAX_EARLIER`].
+    earlier: VecDeque<Digest>,
     candidates: Vec<Digest>,
     pub(super) said: Said,
 }
@@ -68,6 +74,7 @@ impl Call {
             origin: Origin::default(),
             offer: None,
             answer: None,
+            earlier: VecDeque::new(),
             candidates: Vec::new(),
             said: Said::default(),
         }
@@ -100,6 +107,20 @@ impl Call {
         }
         self.candidates.push(digest);
         true
+    }
+
+    /// Whether an offer comes late: a later one of this call was taken.
+    pub(super) fn is_past(&self, offer: Digest, origin: &Origin) -> bool {
+        self.earlier.contains(&offer) || origin.is_older_than(&self.origin)
+    }
+
+    /// Takes note of a further offer.
+    pub(super) fn offered(&mut self, offer: Digest, origin: Origin) {
+        if self.earlier.len() >= MAX_EARLIER {
+            self.earlier.pop_front();
+        }
+        self.earlier.extend(self.offer.replace(offer));
+        self.origin = origin;
     }
 
     /// A further offer may look for all paths anew.

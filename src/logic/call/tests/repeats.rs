@@ -86,6 +86,7 @@ fn the_same_offer_again_has_the_same_answer_again() {
     let second = door.tell(Input::Answered { key, sdp: "other answer".into() });
     assert_eq!(door.tell(further("anna", Some("c1"), "1", 2)), second);
     assert!(door.tell(offer("anna", Some("c1"), "1")).is_empty(), "what comes late changes nothing back");
+    assert!(door.tell(further("anna", Some("c1"), "1", 1)).is_empty(), "by its version, though it was never seen");
     assert_eq!(sent(&reconnect(&mut door)), ["answer"], "no media tells that a later answer has arrived");
     door.wait(RING_TIMEOUT);
     assert!(reconnect(&mut door).is_empty(), "nobody waits for an answer that long");
