@@ -122,6 +122,8 @@ fn start(local: &Local<'_>, group: &[&str]) -> String {
         line(&mut text, format_args!("a=group:BUNDLE {}", group.join(" ")));
     }
     line(&mut text, format_args!("a=msid-semantic: WMS {STREAM}"));
+    // For the sections that say nothing, which are those declined: webrtcbin 1.22 misses it in them.
+    reached(&mut text, local);
     text
 }
 
@@ -145,6 +147,13 @@ fn transport(text: &mut String, mid: Option<&str>, local: &Local<'_>, first: boo
     if let Some(mid) = mid {
         line(text, format_args!("a=mid:{mid}"));
     }
+    reached(text, local);
+    for candidate in local.candidates.iter().filter(|_| first) {
+        line(text, format_args!("a={candidate}"));
+    }
+}
+
+fn reached(text: &mut String, local: &Local<'_>) {
     let setup = match local.setup {
         Setup::Active => "active",
         Setup::Passive => "passive",
@@ -152,9 +161,6 @@ fn transport(text: &mut String, mid: Option<&str>, local: &Local<'_>, first: boo
     };
     line(text, format_args!("a=ice-ufrag:{}\r\na=ice-pwd:{}\r\na=ice-options:trickle", local.ufrag, local.password));
     line(text, format_args!("a=fingerprint:sha-256 {}\r\na=setup:{setup}", local.fingerprint));
-    for candidate in local.candidates.iter().filter(|_| first) {
-        line(text, format_args!("a={candidate}"));
-    }
 }
 
 fn stream(text: &mut String, sends: bool, receives: bool, name: &str, ssrc: u32) {
