@@ -59,6 +59,7 @@ fn answered(offer: &str) -> Vec<String> {
     );
     for declined in written.filter(|section| section.split(' ').nth(1) == Some("0")) {
         assert!(!declined.contains("a=ice-") && !declined.contains("a=fingerprint"), "{declined}");
+        assert!(declined.lines().any(|line| line == "a=setup:active"), "{declined}");
     }
     let direction = |section: &Section<'_>| match (section.medium, section.sends, section.receives) {
         (Medium::Application | Medium::Other, ..) => "",

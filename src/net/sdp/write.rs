@@ -48,7 +48,7 @@ pub fn answer(offer: &Description<'_>, terms: &Terms, local: &Local<'_>) -> Stri
     let mut text = start(local, &taken);
     for (index, section) in offer.sections.iter().enumerate() {
         if !terms.takes(index) {
-            decline(&mut text, section);
+            decline(&mut text, section, local.setup);
             continue;
         }
         let first = terms.transport == Some(index);
@@ -132,7 +132,7 @@ fn media_line(text: &mut String, section: &Section<'_>, format: &str) {
     line(text, format_args!("m={} 9 {} {format}\r\nc=IN IP4 0.0.0.0", section.name, section.protocol));
 }
 
-fn decline(text: &mut String, section: &Section<'_>) {
+fn decline(text: &mut String, section: &Section<'_>, setup: Setup) {
     let format = section.formats.first().copied().unwrap_or("0");
     line(text, format_args!("m={} 0 {} {format}\r\nc=IN IP4 0.0.0.0", section.name, section.protocol));
     if let Some(mid) = section.mid {
@@ -141,6 +141,8 @@ fn decline(text: &mut String, section: &Section<'_>) {
     if section.name == "audio" || section.name == "video" {
         line(text, format_args!("a=inactive"));
     }
+    // No ICE lines: the session has them. But webrtcbin 1.22 looks for this one in each section.
+    line(text, format_args!("a=setup:{}", setup_name(setup)));
 }
 
 fn transport(text: &mut String, mid: Option<&str>, local: &Local<'_>, first: bool) {
@@ -154,13 +156,17 @@ fn transport(text: &mut String, mid: Option<&str>, local: &Local<'_>, first: boo
 }
 
 fn reached(text: &mut String, local: &Local<'_>) {
-    let setup = match local.setup {
+    let setup = setup_name(local.setup);
+    line(text, format_args!("a=ice-ufrag:{}\r\na=ice-pwd:{}\r\na=ice-options:trickle", local.ufrag, local.password));
+    line(text, format_args!("a=fingerprint:sha-256 {}\r\na=setup:{setup}", local.fingerprint));
+}
+
+fn setup_name(setup: Setup) -> &'static str {
+    match setup {
         Setup::Active => "active",
         Setup::Passive => "passive",
         Setup::ActPass => "actpass",
-    };
-    line(text, format_args!("a=ice-ufrag:{}\r\na=ice-pwd:{}\r\na=ice-options:trickle", local.ufrag, local.password));
-    line(text, format_args!("a=fingerprint:sha-256 {}\r\na=setup:{setup}", local.fingerprint));
+    }
 }
 
 fn stream(text: &mut String, sends: bool, receives: bool, name: &str, ssrc: u32) {
