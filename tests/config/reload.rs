@@ -14,6 +14,7 @@ const OTHERS: &[(&str, &str)] = &[
     ("server.listen", "'127.0.0.1:9'"),
     ("server.insecure", "true"),
     ("server.http_listen", "'127.0.0.1:7'"),
+    ("server.max_connections", "100"),
     ("server.names", "['door']"),
     ("server.tls.mode", "'auto'"),
     ("server.tls.cert_file", "'secret'\nserver.tls.key_file = 'secret'\nserver.tls.mode = 'files'"),

@@ -323,7 +323,10 @@ mod tests {
             .prop_map(|(url, token)| SignalingServer { url, token });
         (
             "[a-zA-Z0-9._-]{1,63}",
-            prop::option::of("[^\\p{C}\\p{Z}]([^\\p{C}]{0,20}[^\\p{C}\\p{Z}])?"),
+            prop::option::of(
+                "[^\\p{C}\\p{Z}]([^\\p{C}]{0,20}[^\\p{C}\\p{Z}])?"
+                    .prop_filter("seen", |name| !name.contains(crate::base::unseen::is_unseen)),
+            ),
             prop::option::of(server),
             prop::option::of(network),
             prop::option::of(prop::sample::select(vec![*b"DE", *b"FR", *b"US"])),

@@ -17,8 +17,8 @@ pub(super) struct Ended(VecDeque<Entry>);
 pub(super) struct Entry {
     pub(super) user: UserId,
     pub(super) call_id: Option<String>,
-    /// Their latest offer; `None`: any offer of that call ID.
-    pub(super) offer: Option<Digest>,
+    /// Their offers; empty: any offer of that call ID.
+    pub(super) offers: Vec<Digest>,
     /// What we told them.
     pub(super) told: Option<Reason>,
     /// When that was said; `None`: not yet, for want of signaling.
@@ -46,7 +46,7 @@ impl Ended {
             entry.user == *user
                 && call_id.is_some()
                 && entry.call_id.as_deref() == call_id
-                && (offer.is_none() || entry.offer.is_none() || entry.offer == offer)
+                && (entry.offers.is_empty() || offer.is_none_or(|offer| entry.offers.contains(&offer)))
                 && now.saturating_duration_since(entry.at) < UNSURE
         };
         self.0.iter().rev().find(fits)

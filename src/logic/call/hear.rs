@@ -203,7 +203,7 @@ impl Calls {
     /// A `leave` may overtake its offer, which then must not ring.
     fn leave_ahead(&mut self, user: UserId, call_id: Option<String>, now: Instant) {
         if call_id.is_some() && self.ended.find(&user, call_id.as_deref(), None, now).is_none() {
-            self.ended.remember(Entry { user, call_id, offer: None, told: None, said: None, at: now });
+            self.ended.remember(Entry { user, call_id, offers: Vec::new(), told: None, said: None, at: now });
         }
     }
 

@@ -294,7 +294,7 @@ impl Calls {
         self.ended.remember(Entry {
             user: user.clone(),
             call_id: call.call_id.clone(),
-            offer: call.offer,
+            offers: call.offers(),
             told: asked,
             said: self.up.then_some(now),
             at: now,

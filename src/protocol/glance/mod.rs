@@ -218,7 +218,7 @@ impl<'a> Scan<'a> {
             self.expect(b':')?;
             self.space();
             match keys.iter().position(|key| *key == raw.as_bytes()) {
-                None => drop(self.value()?),
+                None => _ = self.value()?,
                 // Said twice, the last one counts; that is for those who read in full.
                 Some(key) if !matches!(found.get(key)?, Value::Absent) => return None,
                 Some(key) => {
