@@ -16,6 +16,7 @@ const OTHERS: &[(&str, &str)] = &[
     ("server.http_listen", "'127.0.0.1:7'"),
     ("server.max_connections", "100"),
     ("server.names", "['door']"),
+    ("server.max_connections", "64"),
     ("server.tls.mode", "'auto'"),
     ("server.tls.cert_file", "'secret'\nserver.tls.key_file = 'secret'\nserver.tls.mode = 'files'"),
     ("server.tls.key_file", "'secret'\nserver.tls.cert_file = 'secret'\nserver.tls.mode = 'files'"),

@@ -177,6 +177,9 @@ impl Presence {
         if !self.is_crowd() {
             self.tell_audience(false, now, outputs);
         }
+        if self.departed.is_empty() {
+            return;
+        }
         let views = self.listeners.values().chain(self.basic.values());
         let known_to_all = views.map(|view| view.known).min().unwrap_or(self.latest);
         let unknown = self.departed.split_off(&(known_to_all + 1));
