@@ -13,7 +13,7 @@ use super::ServerSettings;
 use super::care::{Care, Finding};
 use super::line::{End, Ledger, Line, TOO_SLOW};
 use super::listen::Tasks;
-use crate::base::task::{answers, sleep_until};
+use crate::base::task::answers;
 use crate::logic::hub::{ConnId, Directory, Hub, HubSettings, Input, Origin, Output};
 use crate::protocol::{IceServer, Kind, close};
 
@@ -23,6 +23,8 @@ const QUESTIONS: usize = 4;
 const TURN: usize = 256;
 /// How often all lines are looked at.
 const LOOK: Duration = Duration::from_secs(1);
+/// When the hub waits for nothing.
+const FAR: Duration = Duration::from_secs(3600);
 
 /// What all connections share.
 pub struct Shared {
@@ -119,6 +121,9 @@ struct Desk {
     shared: Arc<Shared>,
     lines: HashMap<ConnId, (Arc<Line>, Care)>,
     status: watch::Sender<String>,
+    /// When the status was told last, and whether it has changed since.
+    told: Option<Instant>,
+    stale: bool,
 }
 
 impl Desk {
@@ -133,7 +138,7 @@ impl Desk {
         let ServerSettings { ice_servers, max_connections, .. } = settings.clone();
         let hub = Hub::new(&HubSettings { ice_servers, max_connections }, &shared.directory);
         let (tell, status) = watch::channel(describe(&hub));
-        (Desk { hub, shared, lines: HashMap::new(), status: tell }, status)
+        (Desk { hub, shared, lines: HashMap::new(), status: tell, told: None, stale: false }, status)
     }
 
     async fn run(
@@ -148,7 +153,14 @@ impl Desk {
         let ledger = self.shared.ledger.clone();
         let stopped = until.stopped();
         tokio::pin!(stopped);
+        let far = || tokio::time::Instant::now() + FAR;
+        let timer = tokio::time::sleep_until(far());
+        tokio::pin!(timer);
         loop {
+            // Set back only, never forth: a timer that is set wakes the thread, and one that comes too early costs less.
+            if let Some(due) = self.hub.poll_timeout().filter(|due| *due < timer.deadline().into_std()) {
+                timer.as_mut().reset(due.into());
+            }
             tokio::select! {
                 biased;
                 () = &mut stopped => break,
@@ -158,8 +170,11 @@ impl Desk {
                     Question::IceServers(servers) => self.hub.set_ice_servers(&servers),
                 },
                 () = ledger.over.notified() => self.relieve(),
-                _ = look.tick(), if !self.lines.is_empty() => self.look(),
-                () = sleep_until(self.hub.poll_timeout()) => self.handle(Input::Timeout),
+                _ = look.tick(), if self.stale || !self.lines.is_empty() => self.look(),
+                () = &mut timer => {
+                    timer.as_mut().reset(far());
+                    self.handle(Input::Timeout);
+                }
                 _ = events.recv_many(&mut batch, TURN) => {
                     for event in batch.drain(..) {
                         self.take(event);
@@ -235,6 +250,7 @@ impl Desk {
 
     /// Pings who is silent, and ends who is dead or stuck.
     fn look(&mut self) {
+        self.tell_status();
         for (line, care) in self.lines.values_mut() {
             match care.look(line.pulse(), line.waiting() > 0) {
                 Finding::Well => {}
@@ -258,16 +274,24 @@ impl Desk {
         }
     }
 
-    fn tell_status(&self) {
+    /// At once after a quiet time, and else with the next look: whoever follows it is woken each time, by every one of
+    /// thousands who join at once.
+    fn tell_status(&mut self) {
         self.shared.full.store(self.hub.is_full(), Relaxed);
-        let now = describe(&self.hub);
-        self.status.send_if_modified(|status| {
-            let changed = *status != now;
-            if changed {
-                *status = now;
-            }
+        let now = Instant::now();
+        self.stale = self.told.is_some_and(|told| now.saturating_duration_since(told) < LOOK / 2);
+        if self.stale {
+            return;
+        }
+        let text = describe(&self.hub);
+        let changed = self.status.send_if_modified(|status| {
+            let changed = *status != text;
+            *status = text;
             changed
         });
+        if changed {
+            self.told = Some(now);
+        }
     }
 }
 
@@ -297,7 +321,7 @@ mod tests {
     async fn the_end_of_the_hub_is_heard_even_by_a_panic() {
         let settings = ServerSettings::new("127.0.0.1:0".parse().unwrap());
         let (events, _inbox) = mpsc::unbounded_channel();
-        let (desk, status) = Desk::open(&settings, events);
+        let (mut desk, status) = Desk::open(&settings, events);
         let handle = ServerHandle { questions: mpsc::channel(1).0, status };
         let ended = tokio::spawn(handle.ended());
         let hub = tokio::spawn(async move {
