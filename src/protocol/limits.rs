@@ -5,7 +5,7 @@ use std::time::Duration;
 /// Version of what Callbox adds to the five basic messages; `joined` carries it.
 pub const VERSION: u32 = 1;
 
-/// Longest text frame in bytes, both ways. Longer ones close the connection with [`close::TOO_BIG`].
+/// Longest text frame in bytes, both ways. Longer ones close the connection with [`super::close::TOO_BIG`].
 pub const MAX_MESSAGE_BYTES: usize = 64 * 1024;
 /// Longest user ID in bytes of UTF-8.
 pub const MAX_ID_BYTES: usize = 64;
@@ -23,20 +23,20 @@ pub const MAX_CANDIDATE_BYTES: usize = 1024;
 pub const MESSAGE_BURST: u32 = 200;
 /// Messages a second a client may send on average.
 pub const MESSAGE_RATE: u32 = 50;
-/// Messages a client may go on to send in spite of `rateLimited` before [`close::POLICY`].
+/// Messages a client may go on to send in spite of `rateLimited` before [`super::close::POLICY`].
 pub const MAX_RATE_LIMITED: u32 = 3 * MESSAGE_BURST;
 /// `join` messages of one connection in a burst; each is told to everybody, or brings a long list. Beyond them, and
 /// before the next [`JOIN_PAUSE`] has passed, `rateLimited`.
 pub const JOIN_BURST: u32 = 10;
 /// How long until a connection may join once more.
 pub const JOIN_PAUSE: Duration = Duration::from_secs(5);
-/// A connection that has not joined after this long is closed with [`close::POLICY`].
+/// A connection that has not joined after this long is closed with [`super::close::POLICY`].
 pub const JOIN_TIMEOUT: Duration = Duration::from_secs(5);
 /// Members of a site up to which clients that take no lists are told of each other; beyond, they call by ID.
 pub const MAX_SINGLE_PRESENCE: usize = 100;
 /// The pause between two `peers`, or rounds of `presence`: what changes meanwhile is told together.
 pub const PEERS_PAUSE: Duration = Duration::from_millis(50);
-/// Malformed messages (`badMessage`, `badField`) a connection may send before [`close::POLICY`].
+/// Malformed messages (`badMessage`, `badField`) a connection may send before [`super::close::POLICY`].
 pub const MAX_MALFORMED: u32 = 50;
 /// The server pings a silent connection after this long and cuts it when the same time passes again without a sign.
 pub const KEEPALIVE: Duration = Duration::from_secs(15);

@@ -81,7 +81,7 @@ pub enum Reason {
     Declined,
     /// The callee has as many calls as it takes.
     Busy,
-    /// Nobody answered within [`RING_TIMEOUT`].
+    /// Nobody answered within [`super::RING_TIMEOUT`].
     NoAnswer,
     /// The media connection did not come up, or broke.
     Failed,
@@ -112,7 +112,7 @@ pub enum ErrorCode {
     IdTaken,
     /// Nobody of that ID is online.
     UnknownTarget,
-    /// More messages than [`MESSAGE_RATE`] allows; this one was dropped.
+    /// More messages than [`super::MESSAGE_RATE`] allows; this one was dropped.
     RateLimited,
     /// The server holds as many connections as it takes.
     ServerFull,
