@@ -191,12 +191,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                         return Err(Stop::Close(Frame::close(code, reason)));
                     }
                 },
-                Received::Ping(payload) => self.line.send(Frame::pong(payload), false),
-                Received::Pong | Received::Piece => {}
+                Received::Ping(payload) => {
+                    if self.heed(now)? {
+                        self.line.send(Frame::pong(payload), false);
+                    }
+                }
+                Received::Pong | Received::Piece => _ = self.heed(now)?,
                 Received::Close(code) => return Err(Stop::Close(Frame::echo(code))),
             }
         }
         Ok(at)
+    }
+
+    /// Whether a frame without a text is worth an answer; too many of them end the connection.
+    fn heed(&mut self, now: Instant) -> Result<bool, Stop> {
+        self.reader.heed(now).map_err(|(code, reason)| Stop::Close(Frame::close(code, reason)))
     }
 
     /// Reads no more, and writes no more than what waits. Breaks where that is nothing.
@@ -204,7 +213,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let Stop::Close(frame) = stop else { return ControlFlow::Break(()) };
         let mut waiting = VecDeque::new();
         self.line.take(&mut waiting);
-        self.sending.append(&mut waiting);
+        match self.line.waiting() > MAX_MESSAGE_BYTES {
+            // Whoever closes does not wait for that much. A frame that was begun has to be finished.
+            true => self.line.drops(self.sending.drain(usize::from(self.written > 0)..).chain(waiting)),
+            false => self.sending.append(&mut waiting),
+        }
         self.close(frame);
         self.line.end();
         self.shared.tell(Input::Gone(self.line.id));

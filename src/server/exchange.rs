@@ -173,6 +173,11 @@ impl Desk {
                 _ = look.tick(), if self.stale || !self.lines.is_empty() => self.look(),
                 () = &mut timer => {
                     timer.as_mut().reset(far());
+                    // A sign of life that has come in time counts, though it is looked at later.
+                    for _ in 0..events.len() {
+                        let Ok(event) = events.try_recv() else { break };
+                        self.take(event);
+                    }
                     self.handle(Input::Timeout);
                 }
                 _ = events.recv_many(&mut batch, TURN) => {
@@ -261,13 +266,17 @@ impl Desk {
         }
     }
 
-    /// Cuts whoever has the most waiting, so that the others' messages find room.
+    /// Cuts whoever has the most waiting, so that the others' messages find room. What still waits for those who are being
+    /// closed is no reason to cut anybody else.
     fn relieve(&mut self) {
-        let mut excess = self.shared.ledger.excess();
+        let open = |line: &Arc<Line>| line.waiting() > 0 && !line.is_ended();
+        let all = self.lines.values().filter(|(line, _)| open(line)).map(|(line, _)| line.waiting()).sum();
+        let mut excess = self.shared.ledger.excess_of(all);
         while excess > 0 {
-            let Some((line, _)) = self.lines.values().max_by_key(|(line, _)| line.waiting()) else { return };
+            let longest = self.lines.values().filter(|(line, _)| open(line)).max_by_key(|(line, _)| line.waiting());
+            let Some((line, _)) = longest else { return };
             let id = line.id;
-            excess = excess.saturating_sub(line.waiting().max(1));
+            excess = excess.saturating_sub(line.waiting());
             too_slow(line);
             self.lines.remove(&id);
             self.handle(Input::Gone(id));

@@ -72,9 +72,9 @@ pub struct Ledger {
 }
 
 impl Ledger {
-    /// Bytes beyond what may wait.
-    pub fn excess(&self) -> usize {
-        self.bytes.load(Relaxed).saturating_sub(ALL_BYTES)
+    /// How many of so many bytes are beyond what may wait.
+    pub fn excess_of(&self, bytes: usize) -> usize {
+        bytes.min(self.bytes.load(Relaxed)).saturating_sub(ALL_BYTES)
     }
 
     fn add(&self, bytes: usize) {
@@ -230,7 +230,8 @@ pub const TOO_SLOW: End = End { code: close::TOO_SLOW, reason: "you do not read 
 
 impl hub::Line for Arc<Line> {
     fn relay(&self, frame: Frame) -> bool {
-        let fits = self.waiting.load(Relaxed) + frame.bytes().len() <= WAITING_BYTES
+        let fits = !self.is_ended()
+            && self.waiting.load(Relaxed) + frame.bytes().len() <= WAITING_BYTES
             && lock(&self.queue).frames.len() < WAITING_FRAMES;
         if fits {
             self.push(frame, false);

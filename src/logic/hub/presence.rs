@@ -158,7 +158,11 @@ impl Presence {
         let behind = view.known < self.latest;
         if view.list != List::Complete && (lists || !self.is_crowd()) {
             self.tell_list(conn, lists, outputs);
-        } else if behind {
+        }
+        // Where nothing was left of the list, no frame is under way whose leaving would be told.
+        let waiting =
+            [&self.listeners, &self.basic].iter().any(|views| views.get(&conn).is_some_and(|view| view.waiting));
+        if behind && !waiting {
             self.tell_soon(now);
         }
     }
@@ -214,6 +218,8 @@ impl Presence {
         *if lists { &mut self.listeners } else { &mut self.basic } = audience;
         for conn in unlisted {
             self.tell_list(conn, lists, outputs);
+            let views = if lists { &self.listeners } else { &self.basic };
+            more |= views.get(&conn).is_some_and(|view| !view.waiting && view.known < self.latest);
         }
         if more {
             self.tell_soon(now);

@@ -49,6 +49,8 @@ pub enum Request {
 pub struct Reader {
     member: Option<Member>,
     messages: Bucket,
+    /// Of frames without a text.
+    frames: Bucket,
     joins: Bucket,
     malformed: u32,
 }
@@ -65,6 +67,7 @@ impl Reader {
         Reader {
             member: None,
             messages: Bucket::new(Rate::MESSAGES, now),
+            frames: Bucket::new(Rate::MESSAGES, now),
             joins: Bucket::new(Rate::JOINS, now),
             malformed: 0,
         }
@@ -73,6 +76,16 @@ impl Reader {
     /// The hub has answered: the connection is this member's from now on, or nobody's.
     pub fn settled(&mut self, member: Option<UserId>) {
         self.member = member.map(|id| Member { json: json(id.as_str()).into(), id });
+    }
+
+    /// Takes note of a ping, a pong or a piece of a message. `false`: it is one too many, and needs no answer. `Err`: there
+    /// were so many that the connection is to be closed.
+    pub fn heed(&mut self, now: Instant) -> Result<bool, (u16, &'static str)> {
+        match self.frames.take(now) {
+            Verdict::Accept => Ok(true),
+            Verdict::Refuse => Ok(false),
+            Verdict::Abuse => Err((close::POLICY, "too many frames")),
+        }
     }
 
     /// Reads a text frame of at most [`MAX_MESSAGE_BYTES`].
@@ -101,6 +114,8 @@ impl Reader {
         };
         let refusal = match result {
             Ok(step) => return step,
+            // An error is never answered with an error: two programs could go on for ever.
+            Err(refusal) if refusal.kind.as_deref() == Some("error") => return Step::Done,
             Err(refusal) => refusal,
         };
         self.malformed += match refusal.code {

@@ -106,3 +106,23 @@ fn a_client_that_reads_slowly_is_told_less_and_not_later_than_it_can() {
     assert!(world.take(1000).len() <= 2);
     assert_eq!(world.views[&ConnId(1000)].len(), 100);
 }
+
+/// The rest of its list goes off line before it is made, and so does somebody who stood in the part that was sent.
+#[test]
+fn a_joiner_whose_rest_of_the_list_is_empty_hears_what_has_changed() {
+    let mut world = World::new(1000);
+    crowd(&mut world, 300, 100);
+    world.settle();
+    world.slow.insert(ConnId(999), 0);
+    world.join_with_lists(999, "zz");
+    for n in 5..300 {
+        world.gone(n);
+    }
+    world.gone(0);
+    world.pass(PEERS_PAUSE);
+    world.slow.clear();
+    world.feed(Input::Took(ConnId(999)));
+    world.settle();
+    let seen: Vec<_> = world.views[&ConnId(999)].keys().cloned().collect();
+    assert_eq!(seen, (1..5).map(|n| format!("{n:060}")).collect::<Vec<_>>());
+}

@@ -2,8 +2,11 @@
 
 use serde_json::json;
 
+use std::time::{Duration, Instant};
+
 use super::{Probe, World};
-use crate::logic::hub::{ConnId, Step};
+use crate::logic::hub::{ConnId, Reader, Step};
+use crate::protocol::{MAX_RATE_LIMITED, MESSAGE_BURST, close};
 
 #[test]
 fn calls_outlive_connections_and_end_with_leave() {
@@ -49,6 +52,7 @@ fn errors_are_not_answered_with_errors() {
     world.say(1, json!({"type": "error", "code": "badSdp", "message": "no", "targetId": "bert"}));
     world.say(1, json!({"type": "error", "code": "badSdp", "message": "no", "targetId": "ghost"}));
     world.say(1, json!({"type": "error", "code": "whatever", "message": "no"}));
+    world.say(1, json!({"type": "error"}));
     assert_eq!(world.take(2), ["badSdp"]);
     assert!(world.take(1).is_empty());
 }
@@ -162,4 +166,17 @@ fn a_sender_hears_of_a_reader_that_takes_no_more() {
         (&error["code"], &error["targetId"], &error["callId"]),
         (&json!("rateLimited"), &json!("bert"), &json!("c7"))
     );
+}
+
+#[test]
+fn frames_without_a_text_are_bounded_too() {
+    let start = Instant::now();
+    let mut reader = Reader::new(start);
+    let answered = (0..MESSAGE_BURST).filter(|_| reader.heed(start) == Ok(true)).count();
+    assert_eq!(answered as u32, MESSAGE_BURST);
+    assert!((0..MAX_RATE_LIMITED).all(|_| reader.heed(start) == Ok(false)));
+    assert!(matches!(reader.heed(start), Err((close::POLICY, _))));
+    // Fifteen seconds apart, as programs ping, nobody minds.
+    let mut reader = Reader::new(start);
+    assert!((0..1000).all(|n| reader.heed(start + Duration::from_secs(15) * n) == Ok(true)));
 }
