@@ -25,12 +25,12 @@ use crate::base::lock::lock;
 use crate::net::sdp::{Description, Terms};
 use crate::protocol::Candidate;
 
-/// Label of our data channel; others are left alone.
+/// Label of our data channel. What others say is taken and thrown away.
 pub(super) const CHANNEL: &str = "callbox";
 /// Longest data channel message that is read.
-const MAX_TEXT: usize = 4096;
-/// Tasks of one peer (its data channel, the watch). The other side can make channels come and go, so more than this are
-/// not served.
+pub(super) const MAX_TEXT: usize = 4096;
+/// Tasks of one peer (its data channels, the watch). The stack keeps 256 messages of each channel that nobody reads, so
+/// more channels than this at a time end the call.
 const MAX_TASKS: usize = 16;
 /// How often it is checked whether the other side has closed, and whether it answers: the stack has no events for either.
 const WATCH: Duration = Duration::from_millis(250);
@@ -85,31 +85,37 @@ impl Incoming {
         if let Some(tasks) = &mut *lock(&self.tasks) {
             tasks.retain(|task| !task.is_finished());
             match tasks.len() {
-                MAX_TASKS.. => log::debug!("a caller opened more channels than are served"),
+                MAX_TASKS.. => {
+                    self.events.close(CloseReason::Failed("more data channels than a call has".to_owned()));
+                }
                 _ => tasks.push(tokio::spawn(task).abort_handle()),
             }
         }
     }
 
-    /// Reads our data channel until it ends.
+    /// Reads a data channel until it ends. One that is not ours is read as well, since the stack keeps what nobody takes.
     pub(super) async fn serve(self: Arc<Self>, channel: Arc<dyn DataChannel>) {
-        if !channel.label().await.is_ok_and(|label| label == CHANNEL) {
-            return;
+        let mut is_ours = channel.label().await.is_ok_and(|label| label == CHANNEL);
+        if is_ours {
+            *lock(&self.channel) = Some(channel.clone());
         }
-        *lock(&self.channel) = Some(channel.clone());
         while let Some(event) = channel.poll().await {
             match event {
-                DataChannelEvent::OnMessage(message) if is_goodbye(&message) => {
+                DataChannelEvent::OnMessage(message) if is_ours && is_goodbye(&message) => {
                     // The first one is the last word: a flood of them must not fill the queue of events.
+                    is_ours = false;
                     self.events.tell(PeerEvent::Goodbye);
-                    break;
+                    lock(&self.channel).take();
+                    self.nudge.notify_one();
                 }
                 DataChannelEvent::OnClose => break,
                 _ => {}
             }
         }
-        lock(&self.channel).take();
-        self.nudge.notify_one();
+        if is_ours {
+            lock(&self.channel).take();
+            self.nudge.notify_one();
+        }
     }
 
     /// Ends the peer when the other side closes DTLS or SCTP, and tells whether it still answers.

@@ -8,6 +8,7 @@ use rtc::interceptor::{NackResponderBuilder, Registry, SenderReportBuilder, Slot
 use rtc::media_stream::MediaStreamTrack;
 use rtc::peer_connection::certificate::CertificateParams;
 use rtc::peer_connection::configuration::media_engine::{MIME_TYPE_H264, MIME_TYPE_OPUS};
+use rtc::peer_connection::configuration::setting_engine::SctpMaxMessageSize;
 use rtc::rtp_transceiver::rtp_sender::{
     RTCPFeedback, RTCRtpCodec, RTCRtpCodecParameters, RTCRtpCodingParameters, RTCRtpEncodingParameters, RtpCodecKind,
 };
@@ -23,6 +24,7 @@ use webrtc::rtp_transceiver::{RTCRtpTransceiverDirection, RTCRtpTransceiverInit}
 use super::events::Events;
 use super::guard::Guard;
 use super::hearing::Hearing;
+use super::incoming::MAX_TEXT;
 use super::relays::is_turn;
 use super::reports::{Reports, SentStream};
 use super::socket::Traffic;
@@ -116,6 +118,7 @@ fn setting_engine(settings: &PeerSettings, mdns: bool) -> SettingEngineBuilder {
         .with_ice_timeouts(Some(NEVER), Some(NEVER), Some(settings.liveness.check_every))
         .with_prflx_acceptance_min_wait(Some(Duration::ZERO))
         .with_srflx_acceptance_min_wait(Some(REFLEXIVE_WAIT))
+        .with_sctp_max_message_size(SctpMaxMessageSize::Bounded(MAX_TEXT as u32))
         .with_relay_acceptance_min_wait(Some(if settings.relay_only { Duration::ZERO } else { RELAY_WAIT }))
         .with_multicast_dns_mode(if mdns { QueryOnly } else { Disabled })
         .with_include_loopback_candidate(settings.loopback || settings.bind.iter().any(IpAddr::is_loopback))

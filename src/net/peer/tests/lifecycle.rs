@@ -112,6 +112,43 @@ async fn an_answer_nobody_asked_for_is_an_error() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_foreign_data_channels_say_is_taken_and_thrown_away() {
+    let mut browser = Browser::new(None).await;
+    let mut side = browser.call(true).await;
+    browser.say("first").await;
+    let foreign = browser.connection.create_data_channel("files", None).await.unwrap();
+    let said = async {
+        // Twice what the stack keeps for a reader.
+        for _ in 0..2 * 256 {
+            while foreign.send_text(r#"{"type":"goodbye"}"#).await.is_err() {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, said).await.expect("a way for all of it");
+    assert!(tokio::time::timeout(Duration::from_millis(200), next_but_candidates(&mut side.events)).await.is_err());
+    browser.say(r#"{"type":"goodbye"}"#).await;
+    let event = next_but_candidates(&mut side.events).await;
+    assert!(matches!(event, PeerEvent::Goodbye), "{event:?}");
+    side.peer.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn more_data_channels_than_a_call_has_end_it() {
+    let mut browser = Browser::new(None).await;
+    let mut side = browser.call(true).await;
+    let mut channels = Vec::new();
+    for number in 0..20 {
+        channels.push(browser.connection.create_data_channel(&number.to_string(), None).await.unwrap());
+    }
+    match next_but_candidates(&mut side.events).await {
+        PeerEvent::Closed(CloseReason::Failed(why)) => assert_eq!(why, "more data channels than a call has"),
+        other => panic!("{other:?}"),
+    }
+    side.peer.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_dropped_peer_closes() {
     let (caller, mut callee) = connected().await;
     let Side { peer, mut events } = caller;
