@@ -4,6 +4,8 @@
 //! - A nomination that comes before our own check of the path was answered is neither answered nor remembered by the stack
 //!   (RFC 8445, section 7.3.1.5, wants both); the caller then waits until it repeats it, 50 ms in a browser and up to a
 //!   second elsewhere. It is handed to the stack again after the answer.
+//! - Checks go wherever the other side's candidates point, unasked and often (a hundred a second on each path), so what
+//!   goes out of them altogether is limited.
 //! - Once the other side's consent has expired, nothing but checks goes out (RFC 7675).
 
 use std::collections::VecDeque;
@@ -15,6 +17,7 @@ use std::os::unix::fs::MetadataExt;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 use webrtc::runtime::{AsyncUdpSocket, RecvMeta, Runtime, TokioRuntime, Transmit};
@@ -28,6 +31,14 @@ const RECEIVE_BUFFER: usize = 1 << 20;
 const MAX_NOMINATIONS: usize = 8;
 /// Longest nomination that is kept: it has a dozen attributes.
 const MAX_NOMINATION: usize = 548;
+/// Connectivity checks of a connection that go out at once, and so many more after each pause. They come in lots, since the
+/// stack asks in the same order each time and single ones would all go to the first path. What is beyond is not sent; the
+/// stack repeats it. Callers with few paths come up within the first ones, and a connection that is up has one a second.
+const CHECKS: u32 = 150;
+const MORE_CHECKS: u32 = 25;
+const CHECK_PAUSE: Duration = Duration::from_millis(500);
+/// Requests of the other side that were not followed by one of ours to the same place. Of more the oldest is forgotten.
+const MAX_ASKED: usize = 32;
 /// Sockets of multicast DNS, which hear the whole neighbourhood, are not ours to count.
 const MDNS_PORT: u16 = 5353;
 
@@ -37,6 +48,7 @@ pub(super) struct Traffic {
     arrived: AtomicBool,
     arrival: Notify,
     muted: AtomicBool,
+    checks: Mutex<Checks>,
     /// Inodes, by which the kernel lists sockets. A connection's addresses bound it.
     sockets: Mutex<Vec<u64>>,
     /// Sockets that a candidate will tell of: those that have an address.
@@ -128,8 +140,12 @@ impl AsyncUdpSocket for Socket {
         if self.traffic.is_muted() && !is_check(transmit.contents) {
             return Poll::Ready(Ok(transmit.contents.len()));
         }
-        if kind(transmit.contents) == Some(BINDING_SUCCESS) {
-            lock(&self.nominations).answered_by_us(transmit.contents);
+        match kind(transmit.contents) {
+            Some(BINDING_REQUEST) if !lock(&self.traffic.checks).may_go(transmit.destination, Instant::now()) => {
+                return Poll::Ready(Ok(transmit.contents.len()));
+            }
+            Some(BINDING_SUCCESS) => lock(&self.nominations).answered_by_us(transmit.contents),
+            Some(_) | None => {}
         }
         self.socket.poll_send(cx, transmit)
     }
@@ -156,7 +172,10 @@ impl AsyncUdpSocket for Socket {
             for (buffer, meta) in buffers.iter().zip(&*meta).take(count) {
                 for datagram in buffer.get(..meta.len).unwrap_or_default().chunks(meta.stride.max(1)) {
                     match kind(datagram) {
-                        Some(BINDING_REQUEST) => lock(&self.nominations).asked(meta.addr, datagram),
+                        Some(BINDING_REQUEST) => {
+                            lock(&self.traffic.checks).asked(meta.addr);
+                            lock(&self.nominations).asked(meta.addr, datagram);
+                        }
                         Some(BINDING_SUCCESS) => lock(&self.nominations).answered(meta.addr),
                         Some(_) | None => {}
                     }
@@ -172,6 +191,45 @@ impl AsyncUdpSocket for Socket {
 
     fn max_gro_segments(&self) -> usize {
         self.socket.max_gro_segments()
+    }
+}
+
+/// How many of our checks may still go out.
+#[derive(Default)]
+struct Checks {
+    /// Of the present lot, and when it began.
+    left: u32,
+    since: Option<Instant>,
+    asked: VecDeque<SocketAddr>,
+}
+
+impl Checks {
+    /// A request has come, and one of ours may go back: that makes nothing more of what somebody sent.
+    fn asked(&mut self, from: SocketAddr) {
+        if self.asked.len() == MAX_ASKED {
+            self.asked.pop_front();
+        }
+        self.asked.push_back(from);
+    }
+
+    fn may_go(&mut self, to: SocketAddr, now: Instant) -> bool {
+        if let Some(at) = self.asked.iter().position(|from| *from == to) {
+            self.asked.remove(at);
+            return true;
+        }
+        let since = *self.since.get_or_insert_with(|| {
+            self.left = CHECKS;
+            now
+        });
+        let lots = now.saturating_duration_since(since).as_millis() / CHECK_PAUSE.as_millis();
+        if lots > 0 {
+            let more = u32::try_from(lots).unwrap_or(u32::MAX).saturating_mul(MORE_CHECKS);
+            self.left = self.left.saturating_add(more).min(CHECKS);
+            self.since = Some(now);
+        }
+        let may = self.left > 0;
+        self.left = self.left.saturating_sub(1);
+        may
     }
 }
 
@@ -293,6 +351,34 @@ mod tests {
             nominations.asked(SocketAddr::from(([192, 0, 2, 1], port)), &nomination);
         }
         assert_eq!(nominations.waiting.len(), MAX_NOMINATIONS);
+    }
+
+    #[test]
+    fn checks_are_limited_and_those_that_were_asked_for_are_not() {
+        let (to, start) = (SocketAddr::from(([192, 0, 2, 1], 9)), Instant::now());
+        let mut checks = Checks::default();
+        let mut sent = |paths: u16, from: u64, until: u64| {
+            let mut sent = vec![0; usize::from(paths)];
+            for millis in (from..until).step_by(10) {
+                for path in 0..paths {
+                    let to = SocketAddr::from(([192, 0, 2, 1], path + 1));
+                    let goes = checks.may_go(to, start + Duration::from_millis(millis));
+                    sent[usize::from(path)] += u32::from(goes);
+                }
+            }
+            sent
+        };
+        assert_eq!(sent(4, 0, 500), [38, 38, 37, 37]);
+        assert_eq!(sent(8, 500, 1000), [4, 3, 3, 3, 3, 3, 3, 3], "no path takes all of it");
+        assert_eq!(sent(49, 1000, 4000).iter().sum::<u32>(), 6 * MORE_CHECKS);
+        assert_eq!(sent(200, 3_600_000, 3_600_010).iter().sum::<u32>(), CHECKS, "patience brings no more");
+        let later = start + Duration::from_millis(3_600_020);
+        assert!(!checks.may_go(to, later));
+        checks.asked(to);
+        assert!(!checks.may_go(SocketAddr::from(([192, 0, 2, 2], 9)), later), "another place");
+        assert!(checks.may_go(to, later) && !checks.may_go(to, later), "one for one");
+        (0..100).for_each(|_| checks.asked(to));
+        assert_eq!(checks.asked.len(), MAX_ASKED);
     }
 
     #[test]

@@ -40,11 +40,14 @@ pub fn usable(line: &str) -> Result<String, Unusable> {
     Ok(format!("candidate:{foundation} {component} udp {priority} {address} {port} typ {kind}{base}"))
 }
 
-/// Addresses, and the names that browsers put in their place (`.local`). An address with a zone (`fe80::1%21`) means
+/// Addresses of one host, and the names that browsers put in their place (`.local`). An address with a zone (`fe80::1%21`) means
 /// something on its own machine only.
 fn is_reachable(address: &str) -> bool {
     match address.parse::<IpAddr>() {
-        Ok(address) => !address.is_unspecified(),
+        Ok(address) => match address.to_canonical() {
+            IpAddr::V4(v4) => !matches!(v4.octets(), [0, ..]) && !v4.is_multicast() && !v4.is_broadcast(),
+            IpAddr::V6(v6) => !v6.is_unspecified() && !v6.is_multicast(),
+        },
         Err(_) => {
             let name = address.to_ascii_lowercase();
             name.strip_suffix(".local").is_some_and(|name| {
@@ -85,6 +88,11 @@ mod tests {
             "candidate:1 1 ssltcp 1 192.0.2.5 443 typ host",
             "candidate:1 1 udp 1 :: 9 typ host",
             "candidate:1 1 udp 1 0.0.0.0 9 typ host",
+            "candidate:1 1 udp 1 0.1.2.3 9 typ host",
+            "candidate:1 1 udp 1 255.255.255.255 9 typ host",
+            "candidate:1 1 udp 1 224.0.0.251 5353 typ host",
+            "candidate:1 1 udp 1 ::ffff:239.1.2.3 9 typ host",
+            "candidate:1 1 udp 1 ff02::fb 5353 typ host",
             "candidate:1 1 udp 1 192.0.2.5 0 typ host",
             "candidate:1 1 udp 1 camera.example 9 typ host",
             "candidate:1 1 udp 1 .local 9 typ host",
