@@ -117,7 +117,8 @@ impl<'a> Description<'a> {
         let mut session = Lines::default();
         let mut reading: Option<(Section<'a>, Lines<'a>)> = None;
         for (number, line) in lines(sdp).enumerate() {
-            let Some((key, value)) = split(line) else { return Err(SdpError::BadLine(number + 1)) };
+            // Some clients end in an empty line. What is no line of a description says nothing.
+            let Some((key, value)) = split(line) else { continue };
             if key == 'm' {
                 description.finish(reading.take(), &session)?;
                 let section = Section::read(value).ok_or(SdpError::BadLine(number + 1))?;

@@ -246,6 +246,10 @@ fn what_is_not_needed_is_left_out_however_odd() {
             "{more}"
         );
     }
+    for (end, replaced) in [("\n", "\n"), ("\r\n\r\n", "\r\n"), ("", "\r\n \r\nA=b\r\nwords\r\n\r\n")] {
+        let offer = format!("{}{end}", SAFARI.replace('\n', replaced));
+        assert_eq!(answered(&offer), ["audio 111 sendrecv", "video 98 sendonly"], "{offer}");
+    }
     let text = "m=text 9 RTP/AVP 98\na=mid:5\nm=application 9 TCP/BFCP *\na=mid:6\n";
     let another = "m=audio 9 UDP/TLS/RTP/SAVPF 8\na=mid:7\na=rtpmap:8 PCMA/8000\nm=audio 9 UDP/TLS/RTP/SAVPF 111\na=mid:8\na=rtpmap:111 opus/48000/2\n";
     let more = format!("{}{text}{another}", with(SAFARI, "BUNDLE 0 1", "BUNDLE 0 1 5 6 7 8"));
@@ -275,12 +279,10 @@ fn tells_sessions_apart() {
 fn refuses_with_the_reason() {
     let more = |lines: &str| check(&format!("{SAFARI}{lines}\n"));
     let section = "m=video 9 UDP/TLS/RTP/SAVPF 96\n";
-    assert_eq!(more(section), Err(SdpError::BadLine(81)), "an empty line");
     assert_eq!(more(section.repeat(98).trim()), Err(SdpError::TooManySections));
     assert_eq!(more("m=video 9 UDP/TLS/RTP/SAVPF"), Err(SdpError::BadLine(80)));
     assert_eq!(more("m=video é UDP/TLS/RTP/SAVPF 96"), Err(SdpError::BadLine(80)));
     assert_eq!(more("m=video 9 UDP/TLS/RTP/SAVPF 96\na=mid:0"), Err(SdpError::SameMid));
-    assert_eq!(more("A=b"), Err(SdpError::BadLine(80)));
     assert_eq!(more(&"a=x\n".repeat(MAX_MESSAGE_BYTES / 4)), Err(SdpError::TooLong(SAFARI.len() + 65_537)));
     assert_eq!(check(""), Err(SdpError::NotSdp));
     assert_eq!(check("v=1\n"), Err(SdpError::NotSdp));
