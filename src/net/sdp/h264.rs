@@ -34,6 +34,8 @@ pub enum NoPicture {
     SingleNalUnits,
     /// It decodes less than [`LEAST_LEVEL`].
     LowLevel(Level),
+    /// Its section is outside the group that shares the voice's transport.
+    NotBundled,
     /// It said no to the pictures that we offered.
     Declined,
 }
@@ -48,6 +50,9 @@ impl fmt::Display for NoPicture {
             NoPicture::LowLevel(level) => {
                 write!(f, "the other side decodes H.264 up to level {level} only, and pictures need {LEAST_LEVEL}")
             }
+            NoPicture::NotBundled => f.write_str(
+                "the other side's a=group:BUNDLE leaves out the picture's section (bundle policy \"max-bundle\")",
+            ),
             NoPicture::Declined => {
                 f.write_str("the other side declined the picture; a browser without H.264 does that")
             }

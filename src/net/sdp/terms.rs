@@ -99,6 +99,10 @@ impl Terms {
             let wanted = section.receives && equipment.camera;
             Video { section: index, wanted, format: h264::choose(section, presumed) }
         });
+        let video = match video {
+            Some(video) if video.format.is_ok() => Some(video),
+            other => left_out(description, presumed, equipment).or(other),
+        };
         let video = video.or_else(|| match kind {
             Kind::Answer => declined(description, equipment),
             Kind::Offer => None,
@@ -146,17 +150,21 @@ impl Terms {
 
 pub(super) const OPUS: &str = "opus/48000";
 
-/// Which of the sections that are not rejected one transport can carry. One section needs no group, and the data channel is
-/// no loss.
+/// Which of the sections that are not rejected one transport can carry. One section needs no group, the data channel is no
+/// loss, and of a picture outside the voice's group it is said why it is missing.
 fn one_transport<'a>(
     description: &'a Description<'a>,
     presumed: Presumed,
 ) -> Result<impl Fn(usize, &Section<'_>) -> bool + 'a, SdpError> {
     let live = || description.sections.iter().enumerate().filter(|(_, section)| !section.rejected);
-    let grouped = live().any(|(_, section)| description.is_bundled(section));
-    let mut ours = live().filter(|(_, section)| is_ours(section, presumed)).map(|(index, _)| index);
-    let (first, second) = (ours.next(), ours.next());
-    if !grouped && second.is_some() {
+    let ours = || live().filter(|(_, section)| is_ours(section, presumed));
+    let (first, second) = (ours().next().map(|(index, _)| index), ours().nth(1));
+    let mut inside = ours().filter(|(_, section)| description.is_bundled(section)).peekable();
+    // A group of others only is none for us.
+    let grouped = inside.peek().is_some() || first.is_none() && live().any(|(_, s)| description.is_bundled(s));
+    let voice_is_left_out = ours().any(|(_, section)| section.medium == Medium::Audio)
+        && !inside.any(|(_, section)| section.medium == Medium::Audio);
+    if second.is_some() && (!grouped || voice_is_left_out) {
         return Err(SdpError::NoBundle);
     }
     Ok(move |index: usize, section: &Section<'_>| match first {
@@ -174,6 +182,20 @@ fn is_ours(section: &Section<'_>, presumed: Presumed) -> bool {
         Medium::Video => h264::choose(section, presumed).is_ok(),
         Medium::Application | Medium::Other => false,
     }
+}
+
+/// The video section that could be served, were it in the group that others are in.
+fn left_out(description: &Description<'_>, presumed: Presumed, equipment: Equipment) -> Option<Video> {
+    let others = description.sections.iter().any(|s| is_ours(s, presumed) && !s.rejected && description.is_bundled(s));
+    let is_left_out = |section: &Section<'_>| {
+        section.medium == Medium::Video
+            && !section.rejected
+            && is_ours(section, presumed)
+            && !description.is_bundled(section)
+    };
+    let section = description.sections.iter().position(is_left_out).filter(|_| others)?;
+    let wanted = description.sections.get(section).is_some_and(|section| section.receives) && equipment.camera;
+    Some(Video { section, wanted, format: Err(NoPicture::NotBundled) })
 }
 
 /// The video section of an answer that says no.

@@ -193,6 +193,15 @@ fn one_section_needs_no_group_and_several_do() {
     // A group that leaves one out is a wish to have it elsewhere.
     let partly = with(CHROMIUM, "BUNDLE 0 1 2", "BUNDLE 0 2");
     assert_eq!(answered(&partly), ["audio 111 sendrecv", "video 0", "application webrtc-datachannel"]);
+    assert_eq!(terms(&partly).unwrap().no_picture(), Some(NoPicture::NotBundled));
+    let alone = with(CHROMIUM, "BUNDLE 0 1 2", "BUNDLE 0");
+    assert_eq!(answered(&alone), ["audio 111 sendrecv", "video 0", "application 0"]);
+    assert_eq!(terms(&alone).unwrap().no_picture(), Some(NoPicture::NotBundled));
+    for group in ["BUNDLE 1 2", "BUNDLE 2", "BUNDLE"] {
+        assert_eq!(check(&with(CHROMIUM, "BUNDLE 0 1 2", group)), Err(SdpError::NoBundle), "{group}");
+    }
+    let data_only = format!("{session}a=group:BUNDLE d\nm=audio{audio}{data}");
+    assert_eq!(answered(&data_only), ["audio 97 sendrecv", "application 0"]);
 }
 
 #[test]
