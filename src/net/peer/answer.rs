@@ -25,11 +25,12 @@ impl Connection {
             return Err(SdpError::NothingInCommon.into());
         }
         let next = Negotiated::of(&offer, &terms, Kind::Offer, known)?;
-        self.incoming.name_section(&offer, &terms);
+        let section = self.incoming.name_section(&offer, &terms);
         let told = stack::description(Kind::Offer, &next.remote, opposite(next.setup), next.data);
         let own = match self.apply(told).await {
             Ok(own) => own,
             Err(error) => {
+                self.incoming.restore_section(section);
                 if let Ok(rollback) = RTCSessionDescription::rollback(None) {
                     let _ = self.connection.set_remote_description(rollback).await;
                 }

@@ -158,7 +158,7 @@ impl Connection {
         // Where everything is relayed they tell of no address of their own.
         let expected = if self.relay_only { 0 } else { self.incoming.traffic.addresses() };
         let found = self.incoming.gathering.take(expected).await;
-        let written = gathering::write(&sdp, &found.candidates);
+        let written = gathering::write(&sdp, self.incoming.section(), &found.candidates);
         if written.is_none() {
             found.candidates.into_iter().for_each(|one| self.incoming.events.tell(PeerEvent::Candidate(Some(one))));
         }

@@ -63,11 +63,16 @@ impl Gathering {
     }
 }
 
-/// Writes candidates into the first section that is in use, whose transport carries all. `None`: there is no such section.
-pub(super) fn write(sdp: &str, candidates: &[Candidate]) -> Option<String> {
-    let in_use = |line: &str| line.starts_with("m=") && line.split(' ').nth(1).is_some_and(|port| port != "0");
+/// Writes candidates into the section of this index, whose transport carries all. `None`: it is not there or not in use.
+pub(super) fn write(sdp: &str, index: usize, candidates: &[Candidate]) -> Option<String> {
+    let in_use = |line: &&str| line.split(' ').nth(1).is_some_and(|port| port != "0");
     let mut lines: Vec<&str> = sdp.lines().collect();
-    let section = lines.iter().position(|line| in_use(line))?;
+    let (section, _) = lines
+        .iter()
+        .enumerate()
+        .filter(|(_, line)| line.starts_with("m="))
+        .nth(index)
+        .filter(|(_, line)| in_use(line))?;
     let end = lines.iter().skip(section + 1).position(|line| line.starts_with("m="));
     let end = end.map_or(lines.len(), |length| section + 1 + length);
     let written: Vec<String> = candidates.iter().map(|candidate| format!("a={}", candidate.candidate)).collect();
@@ -84,13 +89,15 @@ mod tests {
     }
 
     #[test]
-    fn candidates_go_into_the_first_section_that_is_in_use() {
+    fn candidates_go_into_the_section_that_has_the_transport() {
         let sdp = "v=0\r\nm=video 0 UDP/TLS/RTP/SAVPF 96\r\na=mid:0\r\nm=audio 9 UDP/TLS/RTP/SAVPF 111\r\na=mid:1\r\nm=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\n";
-        let written = write(sdp, &[candidate("candidate:1"), candidate("candidate:2")]).unwrap();
+        let written = write(sdp, 1, &[candidate("candidate:1"), candidate("candidate:2")]).unwrap();
         assert_eq!(written, sdp.replace("a=mid:1\r\n", "a=mid:1\r\na=candidate:1\r\na=candidate:2\r\n"));
-        assert_eq!(write("v=0\r\nm=audio 0 X 1\r\n", &[candidate("candidate:1")]), None);
-        let last = write("v=0\r\nm=audio 9 X 1\r\n", &[candidate("candidate:1")]).unwrap();
-        assert_eq!(last, "v=0\r\nm=audio 9 X 1\r\na=candidate:1\r\n");
+        for none in [0, 3] {
+            assert_eq!(write(sdp, none, &[candidate("candidate:1")]), None);
+        }
+        let last = write(sdp, 2, &[candidate("candidate:1")]).unwrap();
+        assert_eq!(last, format!("{sdp}a=candidate:1\r\n"));
     }
 
     #[tokio::test(start_paused = true)]

@@ -61,12 +61,25 @@ impl Incoming {
         Incoming { events, traffic, gathering, relays, section, channel, tasks, nudge: Notify::new() }
     }
 
-    /// From now on candidates belong to the section of this offer that has the transport.
-    pub(super) fn name_section(&self, offer: &Description<'_>, terms: &Terms) {
+    /// From now on candidates belong to the section of this offer that has the transport. Gives back the one before.
+    pub(super) fn name_section(&self, offer: &Description<'_>, terms: &Terms) -> (Option<String>, u16) {
+        let mut section = lock(&self.section);
+        let before = section.clone();
         if let Some(index) = terms.transport {
             let mid = offer.sections.get(index).and_then(|section| section.mid);
-            *lock(&self.section) = (mid.map(str::to_owned), u16::try_from(index).unwrap_or_default());
+            *section = (mid.map(str::to_owned), u16::try_from(index).unwrap_or_default());
         }
+        before
+    }
+
+    /// The offer was refused: they belong where they belonged.
+    pub(super) fn restore_section(&self, before: (Option<String>, u16)) {
+        *lock(&self.section) = before;
+    }
+
+    /// The index of the section that our candidates belong to.
+    pub(super) fn section(&self) -> usize {
+        usize::from(lock(&self.section).1)
     }
 
     pub(super) fn channel(&self) -> Option<Arc<dyn DataChannel>> {

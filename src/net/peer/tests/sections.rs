@@ -150,7 +150,10 @@ async fn our_candidates_name_their_section_and_lead_somewhere() {
     let rejected_first = offer.replace("m=audio 9", "m=audio 0").replace("BUNDLE voice picture", "BUNDLE picture");
     let (_peer, answer, _events) = Peer::answer(&everywhere, offer).await.unwrap();
     let (_peer, second, _events) = Peer::answer(&everywhere, &rejected_first).await.unwrap();
-    for (description, mid) in [(&ours, "0"), (&answer, "voice"), (&second, "picture")] {
+    let grouped_otherwise = offer.replace("BUNDLE voice picture", "BUNDLE picture voice");
+    assert_ne!(grouped_otherwise, offer);
+    let (_peer, third, _events) = Peer::answer(&everywhere, &grouped_otherwise).await.unwrap();
+    for (description, mid) in [(&ours, "0"), (&answer, "voice"), (&second, "picture"), (&third, "picture")] {
         let mut found = 0;
         for section in description.split("\r\nm=").skip(1) {
             for line in section.lines().filter(|line| line.starts_with("a=candidate:")) {
