@@ -21,6 +21,11 @@ impl Connection {
         let offer = Description::read(offer)?;
         let terms = Terms::of(&offer, Kind::Offer, self.equipment)?;
         let known = self.negotiated();
+        let terms = match &known {
+            // The stack opens SCTP with the first descriptions or not at all.
+            Some(Negotiated { data: None, .. }) => terms.without_data(&offer),
+            Some(Negotiated { data: Some(_), .. }) | None => terms,
+        };
         if known.is_none() && terms.is_empty() {
             return Err(SdpError::NothingInCommon.into());
         }
@@ -143,7 +148,7 @@ impl Negotiated {
             max_message_size: section.max_message_size.unwrap_or(MAX_MESSAGE_SIZE),
         });
         // SCTP goes on for as long as the connection.
-        let data = known.and_then(|known| known.data).or(data);
+        let data = known.map_or(data, |known| known.data);
         Ok(Negotiated { remote, setup, data })
     }
 }

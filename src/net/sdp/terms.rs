@@ -113,6 +113,13 @@ impl Terms {
         Ok(terms)
     }
 
+    /// The same without the data channel.
+    pub fn without_data(mut self, description: &Description<'_>) -> Terms {
+        self.data = None;
+        self.transport = self.first_of_transport(description);
+        self
+    }
+
     /// How pictures go to the other side, where they do.
     pub fn pictures(&self) -> Option<&PictureFormat> {
         self.video.as_ref().filter(|video| video.wanted)?.format.as_ref().ok()

@@ -106,6 +106,21 @@ async fn sections_are_paused_taken_away_and_added_during_the_call() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_data_channel_that_comes_later_is_declined() {
+    let chromium = crate::net::sdp::tests::CHROMIUM;
+    let (media, data) = chromium.split_once("m=application").unwrap();
+    let (peer, answer, _events) = Peer::answer(&loopback(), media).await.unwrap();
+    assert!(!answer.contains("m=application"), "{answer}");
+    // Also where its section would give the transport.
+    for group in ["BUNDLE 0 1 2", "BUNDLE 2 1 0"] {
+        let added = format!("{}m=application{data}", media.replace("BUNDLE 0 1 2", group));
+        let answer = peer.renegotiate(&added).await.unwrap();
+        assert!(answer.contains("m=application 0 ") && answer.contains("m=audio 9 "), "{answer}");
+    }
+    peer.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whoever_was_called_may_negotiate_again() {
     let (caller, offer, _events) = Peer::offer(&loopback()).await.unwrap();
     let (_callee, answer, _callee_events) = Peer::answer(&loopback(), &offer).await.unwrap();
