@@ -35,8 +35,10 @@ const MAX_TASKS: usize = 16;
 /// How often it is checked whether the other side has closed, and whether it answers: the stack has no events for either.
 const WATCH: Duration = Duration::from_millis(250);
 /// Before anything is proved each arrival may be the first check. Looked at this much later: after the stack, and once
-/// for a burst.
+/// for a burst. Somebody who goes on without proving anything gets a look every [`LATER_ARRIVAL`].
 const ARRIVAL: Duration = Duration::from_millis(1);
+const LATER_ARRIVAL: Duration = Duration::from_millis(10);
+const FIRST_ARRIVALS: u32 = 50;
 
 /// Everything that outlives a callback.
 pub(super) struct Incoming {
@@ -135,11 +137,16 @@ impl Incoming {
     pub(super) async fn watch(self: Arc<Self>, connection: Weak<dyn PeerConnection>, liveness: Liveness) {
         let pause = WATCH.min(liveness.lost_after / 4);
         let mut consent = None;
+        let mut arrivals = 0_u32;
         loop {
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
                 () = self.nudge.notified() => {}
-                () = self.traffic.arrival(), if !self.events.is_reached() => tokio::time::sleep(ARRIVAL).await,
+                () = self.traffic.arrival(), if !self.events.is_reached() => {
+                    arrivals = arrivals.saturating_add(1);
+                    let later = if arrivals > FIRST_ARRIVALS { LATER_ARRIVAL } else { ARRIVAL };
+                    tokio::time::sleep(later).await;
+                }
             }
             let Some(connection) = connection.upgrade() else { return };
             if is_closed(&*connection).await {

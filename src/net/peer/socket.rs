@@ -76,7 +76,7 @@ impl Traffic {
         self.arrived.load(Ordering::Relaxed)
     }
 
-    /// Resolves when something has come in since the last call.
+    /// Resolves when what may be a check or an answer to one has come in since the last call.
     pub(super) async fn arrival(&self) {
         self.arrival.notified().await;
     }
@@ -168,9 +168,11 @@ impl AsyncUdpSocket for Socket {
         let result = self.socket.poll_recv(cx, buffers, meta);
         if let Poll::Ready(Ok(count)) = result {
             self.traffic.arrived.store(true, Ordering::Relaxed);
-            self.traffic.arrival.notify_one();
             for (buffer, meta) in buffers.iter().zip(&*meta).take(count) {
                 for datagram in buffer.get(..meta.len).unwrap_or_default().chunks(meta.stride.max(1)) {
+                    if is_check(datagram) {
+                        self.traffic.arrival.notify_one();
+                    }
                     match kind(datagram) {
                         Some(BINDING_REQUEST) => {
                             lock(&self.traffic.checks).asked(meta.addr);
@@ -389,6 +391,24 @@ mod tests {
             let cut = &whole[..length];
             assert_eq!(kind(cut).is_some(), length >= 8);
             assert!(!has_attribute(cut, USE_CANDIDATE));
+        }
+    }
+
+    #[tokio::test]
+    async fn only_what_may_be_a_check_is_worth_a_look() {
+        let traffic = Arc::new(Traffic::default());
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let (to, other) = (socket.local_addr().unwrap(), UdpSocket::bind("127.0.0.1:0").unwrap());
+        let socket = traffic.wrap(socket).unwrap();
+        for (datagram, looked_at) in [(vec![0x80; 20], false), (message(BINDING_REQUEST, 1, &[]), true)] {
+            other.send_to(&datagram, to).unwrap();
+            let mut buffer = [0; 1500];
+            let mut meta = [RecvMeta::default()];
+            let received =
+                std::future::poll_fn(|cx| socket.poll_recv(cx, &mut [IoSliceMut::new(&mut buffer)], &mut meta));
+            assert_eq!(received.await.unwrap(), 1);
+            let look = tokio::time::timeout(Duration::from_millis(1), traffic.arrival()).await;
+            assert_eq!((look.is_ok(), traffic.has_arrived()), (looked_at, true));
         }
     }
 
