@@ -29,6 +29,7 @@ impl Connection {
         if known.is_none() && terms.is_empty() {
             return Err(SdpError::NothingInCommon.into());
         }
+        let is_first = known.is_none();
         let next = Negotiated::of(&offer, &terms, Kind::Offer, known)?;
         let section = self.incoming.name_section(&offer, &terms);
         let told = stack::description(Kind::Offer, &next.remote, opposite(next.setup), next.data);
@@ -42,6 +43,9 @@ impl Connection {
                 return Err(refused(error));
             }
         };
+        if !is_first {
+            self.incoming.renegotiated(&section);
+        }
         let own = Description::read(&own)?;
         let answer = sdp::answer(&offer, &terms, &self.local(&own, next.setup)?);
         self.settle(next, &offer, &terms, Kind::Offer).await;

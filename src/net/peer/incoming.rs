@@ -39,6 +39,9 @@ const WATCH: Duration = Duration::from_millis(250);
 const ARRIVAL: Duration = Duration::from_millis(1);
 const LATER_ARRIVAL: Duration = Duration::from_millis(10);
 const FIRST_ARRIVALS: u32 = 50;
+/// How soon after its transport went to another section the other side's close may be that of the old transport. Chromium
+/// does so when the first section is stopped: it closes DTLS and begins anew under the same ICE password.
+const MOVE: Duration = Duration::from_secs(5);
 
 /// Everything that outlives a callback.
 pub(super) struct Incoming {
@@ -48,6 +51,8 @@ pub(super) struct Incoming {
     relays: Relays,
     /// The section that our candidates belong to: its mid, if it has one, and its index.
     section: Mutex<(Option<String>, u16)>,
+    /// When the other side's transport went to another section.
+    moved: Mutex<Option<Instant>>,
     channel: Mutex<Option<Arc<dyn DataChannel>>>,
     tasks: Mutex<Option<Vec<AbortHandle>>>,
     /// There is something to look at.
@@ -60,7 +65,8 @@ impl Incoming {
         // Where we offer, the first one.
         let section = Mutex::new((Some("0".to_owned()), 0));
         let gathering = Gathering::new();
-        Incoming { events, traffic, gathering, relays, section, channel, tasks, nudge: Notify::new() }
+        let moved = Mutex::default();
+        Incoming { events, traffic, gathering, relays, section, moved, channel, tasks, nudge: Notify::new() }
     }
 
     /// From now on candidates belong to the section of this offer that has the transport. Gives back the one before.
@@ -77,6 +83,24 @@ impl Incoming {
     /// The offer was refused: they belong where they belonged.
     pub(super) fn restore_section(&self, before: (Option<String>, u16)) {
         *lock(&self.section) = before;
+    }
+
+    /// A further offer counts from now on. `before`: where candidates belonged until then.
+    pub(super) fn renegotiated(&self, before: &(Option<String>, u16)) {
+        if *before != *lock(&self.section) {
+            *lock(&self.moved) = Some(Instant::now());
+        }
+    }
+
+    /// The other side has closed the transport.
+    fn closed(&self) {
+        let reason = match *lock(&self.moved) {
+            Some(moved) if moved.elapsed() < MOVE => {
+                CloseReason::Failed("the other side stopped the section that carried the call's transport".to_owned())
+            }
+            Some(_) | None => CloseReason::Remote,
+        };
+        self.events.close(reason);
     }
 
     /// The index of the section that our candidates belong to.
@@ -150,7 +174,7 @@ impl Incoming {
             }
             let Some(connection) = connection.upgrade() else { return };
             if is_closed(&*connection).await {
-                return self.events.close(CloseReason::Remote);
+                return self.closed();
             }
             let now = Instant::now();
             let report = connection.get_stats(now, StatsSelector::None).await;
@@ -260,7 +284,7 @@ impl PeerConnectionEventHandler for Handler {
             // Later ones are a restart's, and say nothing of whether anybody answers.
             RTCPeerConnectionState::Connected if self.0.events.connected_since().is_none() => self.0.events.connected(),
             RTCPeerConnectionState::Connected => self.0.nudge.notify_one(),
-            RTCPeerConnectionState::Closed => self.0.events.close(CloseReason::Remote),
+            RTCPeerConnectionState::Closed => self.0.closed(),
             // Whether a connection that is lost comes back is not the stack's to decide.
             _ => {}
         }

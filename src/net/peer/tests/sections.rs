@@ -11,7 +11,7 @@ use super::browser::Browser;
 use super::*;
 use crate::logic::picture::level::Level;
 use crate::logic::unit::{AccessUnit, VoicePacket};
-use crate::net::peer::PeerError;
+use crate::net::peer::{CloseReason, PeerError};
 
 fn without(sdp: &str, starts: &[&str]) -> String {
     let kept = sdp.lines().filter(|line| !starts.iter().any(|start| line.starts_with(start)));
@@ -118,6 +118,25 @@ async fn a_data_channel_that_comes_later_is_declined() {
         assert!(answer.contains("m=application 0 ") && answer.contains("m=audio 9 "), "{answer}");
     }
     peer.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_close_of_a_transport_that_was_left_is_no_hanging_up() {
+    for stops_the_first in [true, false] {
+        let mut browser = Browser::new(Some(Recvonly)).await;
+        let (mut side, offer) = call(&mut browser, str::to_owned).await;
+        let (old, new) = if stops_the_first { ("m=audio", "BUNDLE 1 2") } else { ("m=video", "BUNDLE 0 2") };
+        let fewer = offer.replace(&format!("{old} 9"), &format!("{old} 0")).replace("BUNDLE 0 1 2", new);
+        assert_ne!(fewer, offer);
+        side.peer.renegotiate(&fewer).await.unwrap();
+        browser.connection.close().await.unwrap();
+        match next_but_candidates(&mut side.events).await {
+            PeerEvent::Closed(CloseReason::Failed(why)) => assert!(stops_the_first && why.contains("section"), "{why}"),
+            PeerEvent::Closed(CloseReason::Remote) => assert!(!stops_the_first),
+            other => panic!("{other:?}"),
+        }
+        side.peer.close().await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
