@@ -5,11 +5,15 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+use crate::logic::allowance::Allowance;
 use crate::logic::call::Event;
 use crate::protocol::{ErrorCode, UserId};
 
-/// Between two records about messages that were refused; anybody can send any number of those.
-const REFUSALS_LOGGED: Duration = Duration::from_secs(1);
+/// Between two records about what anybody can send any number of.
+const SELDOM: Duration = Duration::from_secs(1);
+/// Between two records about calls that never came about, beyond a few at once.
+const CALLS_LOGGED: Duration = Duration::from_secs(1);
+const CALLS_LOGGED_BURST: u32 = 20;
 
 /// How the device stands with its signaling server.
 pub enum Registration {
@@ -34,18 +38,41 @@ impl Registration {
     }
 }
 
-/// Logs what happened to a call, and returns what whoever placed it hears of it.
-pub fn of_call(call: &str, user: &UserId, event: &Event) -> Option<Value> {
-    let peer = user.as_str();
-    match event {
-        Event::Incoming => log::info!(call, peer; "call from {peer}"),
-        Event::Dialing => log::info!(call, peer; "calling {peer}"),
-        Event::RingBack => log::info!(call, peer; "{peer} rings"),
-        Event::Connected => log::info!(call, peer; "connected with {peer}"),
-        Event::Disconnected => log::warn!(call, peer; "connection with {peer} lost; waiting for it to come back"),
-        Event::Yielded { .. } => log::info!(call, peer; "{peer} called at the same moment: taking that call"),
-        Event::Ended { code, why } => log::info!(call, peer, code:%; "call with {peer} ended: {why}"),
+/// Logs what happens to calls. Anybody can send any number of offers: of calls that never came about few are told.
+#[derive(Default)]
+pub struct CallNews {
+    told: Allowance,
+    untold: u64,
+}
+
+impl CallNews {
+    /// `talked`: the call was connected once.
+    pub fn log(&mut self, call: &str, user: &UserId, event: &Event, talked: bool) {
+        let cheap = matches!(event, Event::Incoming | Event::Ended { .. }) && !talked;
+        if cheap && !self.told.take(CALLS_LOGGED, CALLS_LOGGED * CALLS_LOGGED_BURST, Instant::now()) {
+            self.untold += 1;
+            return;
+        }
+        let untold = std::mem::take(&mut self.untold);
+        if untold > 0 {
+            log::info!(untold; "more came of calls than is written down: {untold} records were left out");
+        }
+        let peer = user.as_str();
+        match event {
+            Event::Incoming => log::info!(call, peer; "call from {peer}"),
+            Event::Dialing => log::info!(call, peer; "calling {peer}"),
+            Event::RingBack => log::info!(call, peer; "{peer} rings"),
+            Event::Connected => log::info!(call, peer; "connected with {peer}"),
+            Event::Disconnected => log::warn!(call, peer; "connection with {peer} lost; waiting for it to come back"),
+            Event::Yielded { .. } => log::info!(call, peer; "{peer} called at the same moment: taking that call"),
+            Event::Ended { code, why } => log::info!(call, peer, code:%; "call with {peer} ended: {why}"),
+        }
     }
+}
+
+/// What whoever placed a call hears of it.
+pub fn for_caller(user: &UserId, event: &Event) -> Option<Value> {
+    let peer = user.as_str();
     match event {
         Event::Incoming | Event::Dialing | Event::Disconnected | Event::Yielded { .. } => None,
         Event::RingBack => Some(json!({ "ok": true, "state": "ringing" })),
@@ -54,21 +81,32 @@ pub fn of_call(call: &str, user: &UserId, event: &Event) -> Option<Value> {
     }
 }
 
-/// Logs refusals, one a second at most.
+/// Something that is told once a second at most.
 #[derive(Default)]
-pub struct Refusals {
+pub struct Seldom {
     told: Option<Instant>,
     untold: u64,
 }
 
+impl Seldom {
+    /// How many times it went untold since it was told last, if it is to be told now.
+    pub fn due(&mut self, now: Instant) -> Option<u64> {
+        if self.told.is_some_and(|told| now.saturating_duration_since(told) < SELDOM) {
+            self.untold += 1;
+            return None;
+        }
+        self.told = Some(now);
+        Some(std::mem::take(&mut self.untold))
+    }
+}
+
+/// Logs refusals, one a second at most.
+#[derive(Default)]
+pub struct Refusals(Seldom);
+
 impl Refusals {
     pub fn log(&mut self, to: &UserId, call: Option<&str>, code: ErrorCode, why: &str) {
-        if self.told.is_some_and(|told| told.elapsed() < REFUSALS_LOGGED) {
-            self.untold += 1;
-            return;
-        }
-        self.told = Some(Instant::now());
-        let untold = std::mem::take(&mut self.untold);
+        let Some(untold) = self.0.due(Instant::now()) else { return };
         match call {
             Some(call) => log::info!(call, peer = to.as_str(), code:%, untold; "refused what {to} sent: {why}"),
             None => log::info!(peer = to.as_str(), code:%, untold; "refused what {to} sent: {why}"),

@@ -14,7 +14,7 @@ use super::Terms;
 use super::commission::Standing;
 use super::control::{Operation, Order};
 use super::handle::Request;
-use super::news::{self, Refusals, Registration};
+use super::news::{self, CallNews, Refusals, Registration, Seldom};
 use super::session::{Instruction, Role, Session};
 use super::studio::Studio;
 use crate::base::task::sleep_until;
@@ -64,6 +64,9 @@ pub struct Switchboard {
     /// Calls that were connected and have not ended.
     talks: HashSet<CallKey>,
     refusals: Refusals,
+    call_news: CallNews,
+    complaints: Seldom,
+    unheard: Seldom,
     started: Instant,
 }
 
@@ -94,6 +97,9 @@ impl Switchboard {
             standing: watch::Sender::default(),
             talks: HashSet::new(),
             refusals: Refusals::default(),
+            call_news: CallNews::default(),
+            complaints: Seldom::default(),
+            unheard: Seldom::default(),
             started,
         }
     }
@@ -211,6 +217,9 @@ impl Switchboard {
             Message::Offer { user_id: Some(from), target_id, offer, kind, call_id }
                 if target_id == *me && from != *me =>
             {
+                if !self.hears(&from) {
+                    return;
+                }
                 let sdp = offer.sdp;
                 let input = match sdp::check(&sdp) {
                     Ok(()) => {
@@ -222,13 +231,17 @@ impl Switchboard {
                 self.input(input);
             }
             Message::Answer { user_id: Some(from), target_id, answer, call_id } if target_id == *me => {
-                self.input(Input::Answer { from, call_id, origin: origin(&answer.sdp), sdp: answer.sdp });
+                if self.hears(&from) {
+                    self.input(Input::Answer { from, call_id, origin: origin(&answer.sdp), sdp: answer.sdp });
+                }
             }
             Message::Candidate { user_id: Some(from), target_id, candidate, call_id } if target_id == *me => {
                 self.input(Input::Candidate { from, call_id, candidate });
             }
             Message::Ringing { user_id: Some(from), target_id, call_id } if target_id == *me => {
-                self.input(Input::Ringing { from, call_id });
+                if self.hears(&from) {
+                    self.input(Input::Ringing { from, call_id });
+                }
             }
             Message::Leave { user_id: Some(from), target_id, reason, call_id } => {
                 let to_us = target_id.as_ref() == Some(me);
@@ -253,7 +266,11 @@ impl Switchboard {
         let ServerError { code, message, target_id, call_id, .. } = error;
         match (code, target_id) {
             (ErrorCode::UnknownTarget, Some(user)) => self.input(Input::UnknownTarget { user, call_id }),
-            (code, _) => log::warn!(code:%; "the server did not accept a message: {message}"),
+            (code, _) => {
+                if let Some(untold) = self.complaints.due(Instant::now()) {
+                    log::warn!(code:%, untold; "the server did not accept a message: {message}");
+                }
+            }
         }
     }
 
@@ -276,21 +293,20 @@ impl Switchboard {
         log::debug!("a signaling message was not understood: {error}");
         // A type we do not know belongs to a later version or another kind of client: no mistake to complain of.
         let (Some(from), ParseError::BadField { kind, .. }) = (from, &error) else { return };
-        let code = match kind.as_str() {
-            "offer" | "answer" => ErrorCode::BadSdp,
-            "candidate" => ErrorCode::BadCandidate,
-            // No program answers an error with an error.
-            "error" => return,
-            _ => ErrorCode::Other,
-        };
-        self.signaling.send(Message::Error {
-            code,
-            message: error.to_string(),
-            user_id: Some(self.settings.me.clone()),
-            target_id: Some(from),
-            in_reply_to: Some(kind.clone()),
-            call_id: None,
-        });
+        if self.hears(&from) {
+            self.input(Input::Malformed { from, kind: kind.clone(), detail: error.to_string() });
+        }
+    }
+
+    /// Whether something that wants a reply is taken. Anybody can send any number of these.
+    fn hears(&mut self, from: &UserId) -> bool {
+        let now = Instant::now();
+        let heard = self.calls.hears(from, now);
+        if !heard && let Some(untold) = self.unheard.due(now) {
+            let peer = from.as_str();
+            log::info!(peer, untold; "{peer} sends more than is replied to; the rest is dropped");
+        }
+        heard
     }
 
     fn order(&mut self, order: Order) {
@@ -434,6 +450,7 @@ impl Switchboard {
     }
 
     fn report(&mut self, key: CallKey, call: &str, user: &UserId, event: Event) {
+        let talked = self.talks.contains(&key);
         match event {
             Event::Connected => _ = self.talks.insert(key),
             Event::Ended { .. } if self.talks.remove(&key) => {
@@ -446,7 +463,8 @@ impl Switchboard {
             }
             Event::Incoming | Event::Dialing | Event::RingBack | Event::Disconnected | Event::Ended { .. } => {}
         }
-        if let Some(news) = news::of_call(call, user, &event)
+        self.call_news.log(call, user, &event, talked);
+        if let Some(news) = news::for_caller(user, &event)
             && let Some(caller) = self.callers.remove(&key)
         {
             // Whoever asked may have stopped waiting.

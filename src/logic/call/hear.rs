@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use super::ended::Entry;
 use super::machine::{Calls, refusal};
+use super::speech::Weight;
 use super::state::{Call, Digest, Early, State};
 use super::{AnswerPolicy, Direction, EARLY_CANDIDATES_TIMEOUT, Event, Origin, Output};
 use crate::protocol::{
@@ -56,7 +57,7 @@ impl Calls {
         }
         let unasked = self.policy == AnswerPolicy::Auto && !glare;
         if !glare && !self.make_room(unasked, now) {
-            return self.say_leave(from, call_id, Reason::Busy);
+            return self.say_leave(from, call_id, Reason::Busy, Weight::Light, now);
         }
         let state = State::Connecting { until: now + CONNECT_TIMEOUT };
         let mut call = Call::new(key, call_id.clone(), Direction::Incoming, now, state);
@@ -74,7 +75,7 @@ impl Calls {
         if let Some(call) = self.calls.get_mut(&from) {
             call.state = State::Ringing { sdp, candidates, until: now + RING_TIMEOUT };
         }
-        self.say(Message::Ringing { user_id: None, target_id: from, call_id });
+        self.say(Message::Ringing { user_id: None, target_id: from, call_id }, Weight::Needed, now);
     }
 
     /// An offer of the call that is: once more the same, an old one that comes late, or a change.
@@ -86,7 +87,7 @@ impl Calls {
                 (State::Ringing { .. }, _) => self.say_again(from, now),
                 (_, Some(reply)) => {
                     let (call_id, candidates) = (call.call_id.clone(), call.said.candidates(all));
-                    self.say_all(from, call_id, Some(reply), candidates);
+                    self.say_all(from, call_id, Some(reply), candidates, now);
                 }
                 (_, None) => {}
             };
@@ -110,11 +111,22 @@ impl Calls {
         }
     }
 
-    pub(super) fn bad_offer(&mut self, from: UserId, call_id: Option<String>, detail: String) {
-        self.say(refusal(from.clone(), call_id.clone(), ErrorCode::BadSdp, detail, "offer"));
+    pub(super) fn bad_offer(&mut self, from: UserId, call_id: Option<String>, detail: String, now: Instant) {
+        self.say(refusal(from.clone(), call_id.clone(), ErrorCode::BadSdp, detail, "offer"), Weight::Light, now);
         if self.matching(&from, &call_id).is_none() {
-            self.say_leave(from, call_id, Reason::Failed);
+            self.say_leave(from, call_id, Reason::Failed, Weight::Light, now);
         }
+    }
+
+    pub(super) fn malformed(&mut self, from: UserId, kind: &str, detail: String, now: Instant) {
+        let code = match kind {
+            "offer" | "answer" => ErrorCode::BadSdp,
+            "candidate" => ErrorCode::BadCandidate,
+            // No program answers an error with an error.
+            "error" => return,
+            _ => ErrorCode::Other,
+        };
+        self.say(refusal(from, None, code, detail, kind), Weight::Light, now);
     }
 
     pub(super) fn answer(&mut self, from: UserId, call_id: Option<String>, sdp: String, origin: Origin, now: Instant) {
@@ -134,7 +146,7 @@ impl Calls {
             return;
         }
         let detail = "there is no offer that this would answer".to_owned();
-        self.say(refusal(from, call_id, ErrorCode::UnexpectedAnswer, detail, "answer"));
+        self.say(refusal(from, call_id, ErrorCode::UnexpectedAnswer, detail, "answer"), Weight::Light, now);
     }
 
     pub(super) fn candidate(
@@ -245,7 +257,7 @@ impl Calls {
     fn is_over(&mut self, from: &UserId, call_id: &Option<String>, offer: Option<Digest>, now: Instant) -> bool {
         let Some(ended) = self.ended.find(from, call_id.as_deref(), offer, now) else { return false };
         if let Some(reason) = ended.told {
-            self.say_leave(from.clone(), call_id.clone(), reason);
+            self.say_leave(from.clone(), call_id.clone(), reason, Weight::Light, now);
         }
         true
     }

@@ -5,6 +5,7 @@ use std::collections::{HashMap, VecDeque};
 use std::time::Instant;
 
 use super::ended::{Ended, Entry};
+use super::speech::{Speech, Weight};
 use super::state::{Call, Early, State};
 use super::{
     AnswerPolicy, CallInfo, CallKey, Direction, EndCode, Event, Input, MAX_UNPROVED, Output, RECOVERY_TIMEOUT,
@@ -25,6 +26,7 @@ pub struct Calls {
     pub(super) calls: HashMap<UserId, Call>,
     pub(super) early: HashMap<UserId, Early>,
     pub(super) ended: Ended,
+    pub(super) speech: Speech,
     pub(super) outputs: VecDeque<Output>,
 }
 
@@ -40,6 +42,7 @@ impl Calls {
             calls: HashMap::new(),
             early: HashMap::new(),
             ended: Ended::default(),
+            speech: Speech::default(),
             outputs: VecDeque::new(),
         }
     }
@@ -103,12 +106,13 @@ impl Calls {
             Input::SignalingDown => self.up = false,
             Input::Online { user } => self.online(&user, now),
             Input::Offer { from, call_id, sdp, origin, kind } => self.offer(from, call_id, sdp, origin, kind, now),
-            Input::BadOffer { from, call_id, detail } => self.bad_offer(from, call_id, detail),
+            Input::BadOffer { from, call_id, detail } => self.bad_offer(from, call_id, detail, now),
             Input::Answer { from, call_id, sdp, origin } => self.answer(from, call_id, sdp, origin, now),
             Input::Candidate { from, call_id, candidate } => self.candidate(from, call_id, candidate, now),
             Input::Ringing { from, call_id } => self.ringing(&from, &call_id, now),
             Input::Leave { from, call_id, reason, to_us } => self.leave(from, call_id, reason, to_us, now),
             Input::Rejected { from, call_id, code, detail } => self.rejected(&from, &call_id, code, &detail, now),
+            Input::Malformed { from, kind, detail } => self.malformed(from, &kind, detail, now),
             Input::UnknownTarget { user, call_id } => self.unknown_target(&user, &call_id, now),
             Input::Dial { user, call_id } => self.dial(user, call_id, now),
             Input::PickUp => {
@@ -142,7 +146,7 @@ impl Calls {
                 if let Some((target_id, call)) = self.by_key(key) {
                     call.said.found(candidate.clone(), up);
                     let call_id = call.call_id.clone();
-                    self.say(Message::Candidate { user_id: None, target_id, candidate, call_id });
+                    self.say(Message::Candidate { user_id: None, target_id, candidate, call_id }, Weight::Needed, now);
                 }
             }
             Input::Reached { key } => {
@@ -178,7 +182,11 @@ impl Calls {
                 if let Some((user, call)) = self.by_key(key) {
                     let call_id = call.call_id.clone();
                     match code {
-                        ErrorCode::BadCandidate => self.say(refusal(user, call_id, code, detail, "candidate")),
+                        ErrorCode::BadCandidate => {
+                            if self.hears(&user, now) {
+                                self.say(refusal(user, call_id, code, detail, "candidate"), Weight::Light, now);
+                            }
+                        }
                         _ => self.describe(key, refusal(user, call_id, code, detail, "offer"), now),
                     }
                 }
@@ -188,7 +196,7 @@ impl Calls {
                     let call_id = call.call_id.clone();
                     if let Some(code) = blame {
                         let kind = if call.direction == Direction::Incoming { "offer" } else { "answer" };
-                        self.say(refusal(user.clone(), call_id, code, detail.clone(), kind));
+                        self.say(refusal(user.clone(), call_id, code, detail.clone(), kind), Weight::Light, now);
                     }
                     let code = blame.map_or(Reason::Failed.into(), EndCode::from);
                     self.end(&user, Some(Reason::Failed), code, &detail, now);
@@ -289,7 +297,7 @@ impl Calls {
         let call = self.calls.remove(user)?;
         self.outputs.push_back(Output::Close { key: call.key, goodbye: tell.is_some() });
         if let Some(reason) = tell {
-            self.say_leave(user.clone(), call.call_id.clone(), reason);
+            self.say_leave(user.clone(), call.call_id.clone(), reason, Weight::Needed, now);
         }
         self.ended.remember(Entry {
             user: user.clone(),
@@ -304,6 +312,7 @@ impl Calls {
 
     fn signaling_up(&mut self, now: Instant) {
         self.up = true;
+        self.speech.start_over();
         self.leave_again(None, now);
         let mut calls: Vec<_> = self.calls.iter().map(|(user, call)| (call.key, user.clone())).collect();
         calls.sort();
@@ -325,7 +334,7 @@ impl Calls {
             let present = self.calls.get(&user);
             // Who writes no call IDs would take it for the end of the call that is.
             if present.is_none_or(|call| call.call_id.is_some() && call_id.is_some()) {
-                self.say_leave(user, call_id, reason);
+                self.say_leave(user, call_id, reason, Weight::Light, now);
             }
         }
     }
@@ -342,20 +351,22 @@ impl Calls {
             State::Dialing { .. } | State::Connecting { .. } | State::Recovering { .. } => call.said.again(false, now),
             State::Connected => call.said.again(true, now),
         };
-        self.say_all(user, call_id, description, candidates);
+        self.say_all(user, call_id, description, candidates, now);
     }
 
+    /// Says once more what was said.
     pub(super) fn say_all(
         &mut self,
         user: &UserId,
         call_id: Option<String>,
         description: Option<Message>,
         candidates: Vec<Option<Candidate>>,
+        now: Instant,
     ) {
-        description.into_iter().for_each(|description| self.say(description));
+        description.into_iter().for_each(|description| self.say(description, Weight::Light, now));
         for candidate in candidates {
             let (target_id, call_id) = (user.clone(), call_id.clone());
-            self.say(Message::Candidate { user_id: None, target_id, candidate, call_id });
+            self.say(Message::Candidate { user_id: None, target_id, candidate, call_id }, Weight::Light, now);
         }
     }
 
@@ -363,18 +374,25 @@ impl Calls {
         let at = self.up.then_some(now);
         if let Some((_, call)) = self.by_key(key) {
             call.said.describe(message.clone(), at);
-            self.say(message);
+            self.say(message, Weight::Needed, now);
         }
     }
 
-    pub(super) fn say_leave(&mut self, to: UserId, call_id: Option<String>, reason: Reason) {
-        self.say(Message::Leave { user_id: None, target_id: Some(to), reason: Some(reason), call_id });
+    pub(super) fn say_leave(
+        &mut self,
+        to: UserId,
+        call_id: Option<String>,
+        reason: Reason,
+        weight: Weight,
+        now: Instant,
+    ) {
+        self.say(Message::Leave { user_id: None, target_id: Some(to), reason: Some(reason), call_id }, weight, now);
     }
 
-    /// Sends what there is a connection for; what matters is said when there is one again. Writes our own ID into it, as
-    /// plain relays do not.
-    pub(super) fn say(&mut self, mut message: Message) {
-        if !self.up {
+    /// Sends what there is a connection for, and what others left of our allowance; what matters is said when there is a
+    /// connection again. Writes our own ID into it, as plain relays do not.
+    pub(super) fn say(&mut self, mut message: Message, weight: Weight, now: Instant) {
+        if !self.up || !self.speech.may_say(weight, now) {
             return;
         }
         match &mut message {

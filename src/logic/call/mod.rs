@@ -10,6 +10,7 @@
 mod ended;
 mod hear;
 mod machine;
+mod speech;
 mod state;
 #[cfg(test)]
 mod tests;
@@ -114,6 +115,12 @@ pub enum Input {
         from: UserId,
         call_id: Option<String>,
         code: ErrorCode,
+        detail: String,
+    },
+    /// A message that could not be read, of that kind.
+    Malformed {
+        from: UserId,
+        kind: String,
         detail: String,
     },
     /// The server knows nobody of that name.

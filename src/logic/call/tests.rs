@@ -1,3 +1,4 @@
+mod flood;
 mod pair;
 mod repeats;
 

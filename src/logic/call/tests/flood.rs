@@ -1,0 +1,81 @@
+//! What strangers who send as much as the server lets them can do to others.
+
+use super::*;
+use crate::protocol::{MESSAGE_BURST, MESSAGE_RATE};
+
+/// A door whose connections answer at once, and what it said since the start.
+struct Flooded {
+    door: Door,
+    said: u32,
+}
+
+impl Flooded {
+    fn new(policy: AnswerPolicy, max_calls: usize) -> Flooded {
+        Flooded { door: Door::new(policy, max_calls), said: 0 }
+    }
+
+    /// What the door says, if it listens.
+    fn hear(&mut self, from: &str, input: Input) -> Vec<Output> {
+        if !self.door.calls.hears(&id(from), self.door.now) {
+            return Vec::new();
+        }
+        let mut outputs = self.door.tell(input);
+        for output in outputs.clone() {
+            if let Output::Answer { key, .. } = output {
+                outputs.extend(self.door.tell(Input::Answered { key, sdp: "answer".into() }));
+                for n in 0..5 {
+                    let candidate = candidate(&n.to_string());
+                    outputs.extend(self.door.tell(Input::Found { key, candidate }));
+                }
+            }
+        }
+        self.said += outputs.iter().map(|output| u32::from(matches!(output, Output::Send(_)))).sum::<u32>();
+        outputs
+    }
+
+    /// `count` messages of `input` a second, for half a minute. An honest caller calls every three seconds, and gets
+    /// through `honest` times.
+    fn flood(&mut self, a_second: u32, mut input: impl FnMut(u32) -> (&'static str, Input)) -> u32 {
+        let (seconds, mut honest) = (30, 0);
+        for n in 0..seconds * a_second {
+            self.door.wait(Duration::from_secs(1) / a_second);
+            let (from, input) = input(n);
+            self.hear(from, input);
+            if n % (3 * a_second) == a_second {
+                let call = format!("honest {n}");
+                let outputs = self.hear("honest", offer("honest", Some(&call), &call));
+                honest += u32::from(outputs.iter().any(|o| matches!(o, Output::Send(Message::Answer { .. }))));
+                self.hear("honest", leave("honest", Some(&call), true));
+            }
+        }
+        assert!(self.said <= MESSAGE_BURST + seconds * MESSAGE_RATE, "{} messages", self.said);
+        honest
+    }
+}
+
+#[test]
+fn one_stranger_neither_makes_us_say_too_much_nor_keeps_others_out() {
+    let mut flooded = Flooded::new(AnswerPolicy::Auto, 4);
+    let fresh = |n: u32| ("mallory", offer("mallory", Some(&format!("c{n}")), &n.to_string()));
+    assert_eq!(flooded.flood(48, fresh), 10);
+    assert!(flooded.said < 400, "{} messages", flooded.said);
+
+    let mut flooded = Flooded::new(AnswerPolicy::Auto, 4);
+    assert_eq!(flooded.flood(48, |_| ("mallory", offer("mallory", Some("c1"), "1"))), 10);
+    let mut flooded = Flooded::new(AnswerPolicy::Auto, 4);
+    let bad = |_| Input::BadOffer { from: id("mallory"), call_id: None, detail: "bad".into() };
+    assert_eq!(flooded.flood(48, |n| ("mallory", bad(n))), 10);
+    let mut flooded = Flooded::new(AnswerPolicy::Auto, 4);
+    let malformed = || Input::Malformed { from: id("mallory"), kind: "candidate".into(), detail: "bad".into() };
+    assert_eq!(flooded.flood(48, |_| ("mallory", malformed())), 10);
+}
+
+#[test]
+fn refusals_leave_room_for_what_calls_need() {
+    let mut door = Door::new(AnswerPolicy::Auto, 4);
+    let bad = Input::BadOffer { from: id("mallory"), call_id: None, detail: "bad".into() };
+    let said: u32 = (0..1000).map(|_| u32::try_from(door.tell(bad.clone()).len()).unwrap()).sum();
+    assert!(said < MESSAGE_BURST, "{said} messages");
+    let key = key_of(&door.tell(offer("anna", Some("c1"), "1")));
+    assert_eq!(door.tell(Input::Answered { key, sdp: "answer".into() }).len(), 1);
+}
