@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 use std::time::Instant;
 
-use super::state::{Digest, UNSURE};
+use super::state::UNSURE;
 use crate::protocol::{Reason, UserId};
 
 /// Most calls that are remembered; the oldest is forgotten, and an offer of it that comes yet again rings once more.
@@ -17,8 +17,6 @@ pub(super) struct Ended(VecDeque<Entry>);
 pub(super) struct Entry {
     pub(super) user: UserId,
     pub(super) call_id: Option<String>,
-    /// Their offers; empty: any offer of that call ID.
-    pub(super) offers: Vec<Digest>,
     /// What we told them.
     pub(super) told: Option<Reason>,
     /// When that was said; `None`: not yet, for want of signaling.
@@ -34,19 +32,13 @@ impl Ended {
         self.0.push_back(entry);
     }
 
-    /// The ended call that a late message belongs to. Without a call ID none can be told from a new one.
-    pub(super) fn find(
-        &self,
-        user: &UserId,
-        call_id: Option<&str>,
-        offer: Option<Digest>,
-        now: Instant,
-    ) -> Option<&Entry> {
+    /// The ended call that a late message belongs to. Its ID alone decides, as a further offer may
+    /// have been under way when it ended. Without a call ID none can be told from a new one.
+    pub(super) fn find(&self, user: &UserId, call_id: Option<&str>, now: Instant) -> Option<&Entry> {
         let fits = |entry: &&Entry| {
             entry.user == *user
                 && call_id.is_some()
                 && entry.call_id.as_deref() == call_id
-                && (entry.offers.is_empty() || offer.is_none_or(|offer| entry.offers.contains(&offer)))
                 && now.saturating_duration_since(entry.at) < UNSURE
         };
         self.0.iter().rev().find(fits)

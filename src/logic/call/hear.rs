@@ -29,7 +29,7 @@ impl Calls {
         if self.calls.get(&from).is_some_and(|call| !dialing(call) && call.is_meant_by(&call_id, &origin)) {
             return self.further_offer(&from, sdp, digest, origin, now);
         }
-        if self.is_over(&from, &call_id, Some(digest), now) {
+        if self.is_over(&from, &call_id, now) {
             return;
         }
         let glare = self.calls.get(&from).is_some_and(dialing);
@@ -142,7 +142,7 @@ impl Calls {
             Some(call) if call.answer == Some(digest) => return,
             Some(_) | None => {}
         }
-        if self.is_over(&from, &call_id, None, now) {
+        if self.is_over(&from, &call_id, now) {
             return;
         }
         let detail = "there is no offer that this would answer".to_owned();
@@ -190,7 +190,7 @@ impl Calls {
                 }
             }
             Some(_) => {}
-            None => drop(self.is_over(from, call_id, None, now)),
+            None => drop(self.is_over(from, call_id, now)),
         }
     }
 
@@ -214,8 +214,8 @@ impl Calls {
 
     /// A `leave` may overtake its offer, which then must not ring.
     fn leave_ahead(&mut self, user: UserId, call_id: Option<String>, now: Instant) {
-        if call_id.is_some() && self.ended.find(&user, call_id.as_deref(), None, now).is_none() {
-            self.ended.remember(Entry { user, call_id, offers: Vec::new(), told: None, said: None, at: now });
+        if call_id.is_some() && self.ended.find(&user, call_id.as_deref(), now).is_none() {
+            self.ended.remember(Entry { user, call_id, told: None, said: None, at: now });
         }
     }
 
@@ -254,8 +254,8 @@ impl Calls {
     }
 
     /// Whether the call is over of which the other side still speaks; if we ended it, they are told once more.
-    fn is_over(&mut self, from: &UserId, call_id: &Option<String>, offer: Option<Digest>, now: Instant) -> bool {
-        let Some(ended) = self.ended.find(from, call_id.as_deref(), offer, now) else { return false };
+    fn is_over(&mut self, from: &UserId, call_id: &Option<String>, now: Instant) -> bool {
+        let Some(ended) = self.ended.find(from, call_id.as_deref(), now) else { return false };
         if let Some(reason) = ended.told {
             self.say_leave(from.clone(), call_id.clone(), reason, Weight::Light, now);
         }

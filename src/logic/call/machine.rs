@@ -302,7 +302,6 @@ impl Calls {
         self.ended.remember(Entry {
             user: user.clone(),
             call_id: call.call_id.clone(),
-            offers: call.offers(),
             told: asked,
             said: self.up.then_some(now),
             at: now,

@@ -123,11 +123,6 @@ impl Call {
         self.origin = origin;
     }
 
-    /// All offers of theirs that are remembered, the latest one last.
-    pub(super) fn offers(&self) -> Vec<Digest> {
-        self.earlier.iter().copied().chain(self.offer).collect()
-    }
-
     /// A further offer may look for all paths anew.
     pub(super) fn forget_candidates(&mut self) {
         self.candidates.clear();

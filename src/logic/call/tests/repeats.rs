@@ -124,6 +124,22 @@ fn a_repeated_offer_rings_on_and_a_repeated_one_of_a_call_that_is_over_does_not(
 }
 
 #[test]
+fn a_change_that_crosses_the_end_of_its_call_does_not_ring_again() {
+    for policy in [AnswerPolicy::Ring, AnswerPolicy::Auto] {
+        let mut door = Door::new(policy, 4);
+        door.tell(offer("anna", Some("c1"), "1"));
+        door.tell(Input::HangUp);
+        door.wait(RING_TIMEOUT - Duration::from_millis(1));
+        let late = door.tell(further("anna", Some("c1"), "1", 2));
+        assert_eq!((sent(&late), late.len()), (vec!["leave"], 1));
+        assert!(door.states().is_empty());
+        door.wait(Duration::from_millis(1));
+        door.tell(further("anna", Some("c1"), "1", 3));
+        assert_eq!(door.states().len(), 1, "after a minute it is a call like any other");
+    }
+}
+
+#[test]
 fn a_basic_client_is_not_told_twice_that_a_call_is_over() {
     let mut door = Door::new(AnswerPolicy::Auto, 4);
     door.tell(offer("anna", None, "1"));
