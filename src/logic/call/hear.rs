@@ -39,6 +39,8 @@ impl Calls {
             return self.say_again(&from, now);
         }
         let key = self.fresh_key();
+        // Who calls anew keeps their place, and does not make it a fresh one.
+        let placed = self.calls.get(&from).map(|call| if call.is_unproved() { call.placed } else { now });
         if let Some(call) = self.calls.get(&from) {
             // Without two different call IDs the other side would take the `leave` for its new call.
             let tell = !glare && call.call_id.is_some() && call_id.is_some() && call.call_id != call_id;
@@ -56,12 +58,13 @@ impl Calls {
             }
         }
         let unasked = self.policy == AnswerPolicy::Auto && !glare;
-        if !glare && !self.make_room(unasked, now) {
+        if !glare && !self.make_room(unasked, placed.is_some(), now) {
             return self.say_leave(from, call_id, Reason::Busy, Weight::Light, now);
         }
         let state = State::Connecting { until: now + CONNECT_TIMEOUT };
         let mut call = Call::new(key, call_id.clone(), Direction::Incoming, now, state);
         (call.origin, call.offer, call.unasked) = (origin, Some(digest), unasked);
+        call.placed = placed.unwrap_or(now);
         let early = self.early.remove(&from).filter(|e| agree(&e.call_id, &call_id));
         let mut candidates = early.map(|e| e.candidates).unwrap_or_default();
         candidates.retain(|candidate| call.takes(candidate));

@@ -8,7 +8,7 @@ use super::ended::{Ended, Entry};
 use super::speech::{Speech, Weight};
 use super::state::{Call, Early, State};
 use super::{
-    AnswerPolicy, CallInfo, CallKey, Direction, EndCode, Event, Input, MAX_UNPROVED, Output, RECOVERY_TIMEOUT,
+    AnswerPolicy, CallInfo, CallKey, Direction, EndCode, Event, Input, MAX_UNPROVED, Output, PROVING, RECOVERY_TIMEOUT,
 };
 use crate::protocol::{
     CONNECT_TIMEOUT, Candidate, Description, ErrorCode, Kind, Message, RING_TIMEOUT, Reason, UserId,
@@ -210,7 +210,7 @@ impl Calls {
         if let Some(call) = self.calls.get(&user) {
             return self.pick_up(call.key, now);
         }
-        if !self.make_room(false, now) {
+        if !self.make_room(false, true, now) {
             return;
         }
         let key = self.fresh_key();
@@ -237,17 +237,22 @@ impl Calls {
     }
 
     /// Makes room for one more call by ending unproved ones, the oldest first. `false`: there is no room to be had.
-    pub(super) fn make_room(&mut self, unproved: bool, now: Instant) -> bool {
+    /// `ours`: the new call has a right to its place, so those that may yet prove themselves make way as well.
+    pub(super) fn make_room(&mut self, unproved: bool, ours: bool, now: Instant) -> bool {
         if self.is_full() {
             return false;
         }
         let theirs = self.calls.iter().filter(|(_, c)| c.is_unproved());
-        let mut theirs: Vec<_> = theirs.map(|(user, c)| (c.key, user.clone())).collect();
-        theirs.sort_by_key(|(key, _)| *key);
+        let mut theirs: Vec<_> = theirs.map(|(user, c)| (c.placed, c.key, user.clone())).collect();
+        theirs.sort_by_key(|(placed, key, _)| (*placed, *key));
         let free = self.max_calls - (self.calls.len() - theirs.len()) - 1;
         let stay = free.min(MAX_UNPROVED - usize::from(unproved));
+        theirs.truncate(theirs.len().saturating_sub(stay));
+        if !ours && theirs.iter().any(|(placed, ..)| now.saturating_duration_since(*placed) < PROVING) {
+            return false;
+        }
         let why = "it made way for a newer call, having shown nothing but an offer";
-        for (_, user) in theirs.iter().take(theirs.len().saturating_sub(stay)) {
+        for (.., user) in &theirs {
             self.end(user, Some(Reason::Busy), Reason::Busy, why, now);
         }
         true

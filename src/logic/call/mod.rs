@@ -28,6 +28,8 @@ pub const RECOVERY_TIMEOUT: Duration = Duration::from_secs(30);
 /// Calls that were answered without asking anybody, and whose caller has not answered a connectivity check yet. Anybody can
 /// send an offer, so they fill free places only, few of them, and the oldest makes way for the next.
 pub const MAX_UNPROVED: usize = 3;
+/// How long such a call is left to prove itself before it makes way for another caller's: a check takes less.
+pub const PROVING: Duration = Duration::from_millis(1500);
 /// How long candidates that came before their offer are kept.
 pub const EARLY_CANDIDATES_TIMEOUT: Duration = Duration::from_secs(10);
 

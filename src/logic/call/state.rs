@@ -41,6 +41,8 @@ pub(super) struct Call {
     pub(super) since: Instant,
     /// Nobody was asked before it was answered.
     pub(super) unasked: bool,
+    /// Since when its user has had this place; a call that replaces a mere offer has that offer's.
+    pub(super) placed: Instant,
     /// The other side has answered a connectivity check.
     pub(super) reached: bool,
     pub(super) state: State,
@@ -69,6 +71,7 @@ impl Call {
             direction,
             since,
             unasked: false,
+            placed: since,
             reached: false,
             state,
             origin: Origin::default(),

@@ -183,6 +183,8 @@ fn is_busy_beyond_its_limit_and_free_again_afterwards() {
 fn mere_offers_hold_few_places_and_make_way() {
     let mut door = Door::new(AnswerPolicy::Auto, 8);
     let keys: Vec<_> = ["a", "b", "c"].map(|name| key_of(&door.tell(offer(name, None, "1")))).into();
+    assert_eq!(left_with(&door.tell(offer("d", None, "1"))), Some(Reason::Busy), "they may yet prove themselves");
+    door.wait(PROVING);
     let outputs = door.tell(offer("d", None, "1"));
     assert_eq!((closed(&outputs), left_with(&outputs)), (Some((keys[0], true)), Some(Reason::Busy)), "the oldest goes");
     assert_eq!(door.states().len(), MAX_UNPROVED);
@@ -199,6 +201,7 @@ fn mere_offers_hold_few_places_and_make_way() {
     door.tell(Input::Reached { key: first });
     let second = key_of(&door.tell(offer("b", None, "1")));
     assert!(!door.calls.is_full());
+    door.wait(PROVING);
     assert_eq!(closed(&door.tell(offer("c", None, "1"))), Some((second, true)));
     let outputs = door.tell(Input::Dial { user: id("d"), call_id: "c1".into() });
     assert!(matches!(closed(&outputs), Some((_, true))), "{outputs:?}");

@@ -79,3 +79,32 @@ fn refusals_leave_room_for_what_calls_need() {
     let key = key_of(&door.tell(offer("anna", Some("c1"), "1")));
     assert_eq!(door.tell(Input::Answered { key, sdp: "answer".into() }).len(), 1);
 }
+
+/// Each new offer replaces the call before it, and must not make a fresh one of it.
+#[test]
+fn three_strangers_who_call_without_end_leave_an_honest_caller_the_time_to_connect() {
+    const NAMES: [&str; 3] = ["a", "b", "c"];
+    let mut door = Door::new(AnswerPolicy::Auto, 4);
+    let mut connected = 0;
+    for round in 0..20 {
+        let mut key = None;
+        for n in 0..3 * 45 {
+            door.wait(Duration::from_secs(1) / 45);
+            let (name, call) = (NAMES[n % 3], format!("{round} {n}"));
+            if door.calls.hears(&id(name), door.now) {
+                door.tell(offer(name, Some(&call), &call));
+            }
+            if n == 70 {
+                key = Some(key_of(&door.tell(offer("honest", Some(&call), &call))));
+            }
+            // The other side's candidates came, and a check was answered.
+            if n == 125 {
+                let there = door.states().iter().any(|(name, _)| name == "honest");
+                connected += u32::from(there);
+                door.tell(Input::Reached { key: key.unwrap() });
+            }
+        }
+        door.tell(leave("honest", None, true));
+    }
+    assert_eq!(connected, 20);
+}
