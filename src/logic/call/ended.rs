@@ -7,8 +7,11 @@ use std::time::Instant;
 use super::state::UNSURE;
 use crate::protocol::{Reason, UserId};
 
-/// Most calls that are remembered; the oldest is forgotten, and an offer of it that comes yet again rings once more.
+/// Most calls that are remembered; the oldest one of whoever has most is forgotten, and an offer of it that comes yet again
+/// rings once more.
 const MAX_ENDED: usize = 32;
+/// Most of one user, as `leave`s cost nothing; the oldest is forgotten.
+const MAX_ENDED_EACH: usize = 4;
 
 #[derive(Debug, Default)]
 pub(super) struct Ended(VecDeque<Entry>);
@@ -26,8 +29,16 @@ pub(super) struct Entry {
 
 impl Ended {
     pub(super) fn remember(&mut self, entry: Entry) {
-        if self.0.len() >= MAX_ENDED {
-            self.0.pop_front();
+        let of = |user: &UserId| self.0.iter().filter(|entry| entry.user == *user).count();
+        let full = self.0.len() >= MAX_ENDED;
+        let user = match of(&entry.user) >= MAX_ENDED_EACH {
+            true => Some(entry.user.clone()),
+            // Of several that have as many, the one whose entry is oldest.
+            false if full => self.0.iter().rev().max_by_key(|entry| of(&entry.user)).map(|entry| entry.user.clone()),
+            false => None,
+        };
+        if let Some(oldest) = user.and_then(|user| self.0.iter().position(|entry| entry.user == user)) {
+            self.0.remove(oldest);
         }
         self.0.push_back(entry);
     }

@@ -11,7 +11,7 @@ use crate::protocol::{
     CONNECT_TIMEOUT, Candidate, ErrorCode, Kind, MAX_CANDIDATES, Message, RING_TIMEOUT, Reason, UserId,
 };
 
-/// Of how many users early candidates are kept; those of further users are dropped until a place is free.
+/// Of how many users early candidates are kept; for those of a further user the oldest are dropped.
 const MAX_EARLY_USERS: usize = 16;
 
 impl Calls {
@@ -176,7 +176,8 @@ impl Calls {
             self.early.remove(&from);
         }
         if self.early.len() >= MAX_EARLY_USERS && !self.early.contains_key(&from) {
-            return;
+            let oldest = self.early.iter().min_by_key(|(_, early)| early.until).map(|(user, _)| user.clone());
+            oldest.map(|user| self.early.remove(&user));
         }
         let until = now + EARLY_CANDIDATES_TIMEOUT;
         let early = self.early.entry(from).or_insert(Early { call_id, candidates: Vec::new(), until });

@@ -108,3 +108,26 @@ fn three_strangers_who_call_without_end_leave_an_honest_caller_the_time_to_conne
     }
     assert_eq!(connected, 20);
 }
+
+#[test]
+fn leaves_of_calls_that_never_were_do_not_make_us_forget_others() {
+    let mut door = Door::new(AnswerPolicy::Ring, 4);
+    door.tell(offer("anna", Some("c1"), "1"));
+    door.tell(Input::HangUp);
+    for n in 0..200 {
+        door.tell(leave(&format!("mallory {}", n % 9), Some(&n.to_string()), true));
+    }
+    assert_eq!(left_with(&door.tell(offer("anna", Some("c1"), "1"))), Some(Reason::Declined));
+}
+
+#[test]
+fn candidates_without_a_call_do_not_keep_out_those_of_others() {
+    let mut door = Door::new(AnswerPolicy::Auto, 4);
+    for n in 0..50 {
+        door.tell(found(&format!("mallory {n}"), "x"));
+        door.wait(Duration::from_millis(1));
+    }
+    door.tell(found("anna", "a"));
+    let outputs = door.tell(offer("anna", Some("c1"), "1"));
+    assert!(outputs.iter().any(|output| matches!(output, Output::AddCandidate { .. })));
+}
