@@ -85,10 +85,14 @@ impl Session {
         Session { instructions, task }
     }
 
-    pub fn tell(&self, instruction: Instruction) {
-        if self.instructions.try_send(instruction).is_err() {
+    /// Whether there was room for it.
+    #[must_use]
+    pub fn tell(&self, instruction: Instruction) -> bool {
+        let told = self.instructions.try_send(instruction).is_ok();
+        if !told {
             log::debug!("a call does not keep up with its instructions");
         }
+        told
     }
 
     pub fn instructions(&self) -> mpsc::Sender<Instruction> {

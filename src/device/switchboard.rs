@@ -417,9 +417,14 @@ impl Switchboard {
                 }
                 Output::Answer { key, sdp } => self.open(key, Role::Answerer { offer: sdp }),
                 Output::Offer { key } => self.open(key, Role::Offerer),
-                Output::Renegotiate { key, sdp } => self.tell(key, Instruction::Renegotiate(sdp)),
-                Output::AcceptAnswer { key, sdp } => self.tell(key, Instruction::AcceptAnswer(sdp)),
-                Output::AddCandidate { key, candidate } => self.tell(key, Instruction::AddCandidate(candidate)),
+                Output::Renegotiate { key, sdp } => {
+                    if !self.tell(key, Instruction::Renegotiate(sdp)) {
+                        let detail = "too much came at once for this call".to_owned();
+                        self.input(Input::Refused { key, code: ErrorCode::Other, detail });
+                    }
+                }
+                Output::AcceptAnswer { key, sdp } => _ = self.tell(key, Instruction::AcceptAnswer(sdp)),
+                Output::AddCandidate { key, candidate } => _ = self.tell(key, Instruction::AddCandidate(candidate)),
                 Output::Close { key, goodbye } => {
                     if let Some(session) = self.sessions.remove(&key) {
                         self.closing.spawn(session.close(goodbye));
@@ -443,10 +448,9 @@ impl Switchboard {
         self.sessions.insert(key, Session::start(key, call, role, peer, studio, reports));
     }
 
-    fn tell(&self, key: CallKey, instruction: Instruction) {
-        if let Some(session) = self.sessions.get(&key) {
-            session.tell(instruction);
-        }
+    /// `false`: the connection does not keep up. One that is gone reports so itself.
+    fn tell(&self, key: CallKey, instruction: Instruction) -> bool {
+        self.sessions.get(&key).is_none_or(|session| session.tell(instruction))
     }
 
     fn report(&mut self, key: CallKey, call: &str, user: &UserId, event: Event) {
