@@ -27,6 +27,8 @@ pub(super) const PONG_TIMEOUT: Duration = Duration::from_secs(10);
 /// After a silence of this length the server is asked along with the next message: what is said to a dead connection is
 /// to be said again soon.
 const FRESH: Duration = Duration::from_secs(2);
+/// A server that does not say within this time whether it took our `join` is a plain relay, which never does.
+pub(super) const JOIN_PATIENCE: Duration = Duration::from_secs(5);
 /// A connection that lasted this long has proven itself: the next failure starts with short delays again.
 const PROVEN: Duration = Duration::from_secs(10);
 const FIRST_DELAY: Duration = Duration::from_millis(500);
@@ -81,9 +83,8 @@ impl<C: Connect> Client<C> {
         let mut socket = self.endpoint.connect().await?;
         write(&mut socket, Frame::text(self.join.to_text())).await?;
         *up_since = Some(Instant::now());
-        if self.to_device.send(SignalingEvent::Up).await.is_err() {
-            return Ok(Finished);
-        }
+        let patience = Instant::now() + JOIN_PATIENCE;
+        let mut up = false;
 
         let mut listener = Listener::new(self.me(), self.unreadable.clone());
         let mut heard = Instant::now();
@@ -105,6 +106,13 @@ impl<C: Connect> Client<C> {
                     continue;
                 }
                 frame = socket.next() => frame,
+                () = sleep_until(patience), if !up => {
+                    up = true;
+                    if self.to_device.send(SignalingEvent::Up).await.is_err() {
+                        return Ok(Finished);
+                    }
+                    continue;
+                }
                 () = sleep_until(due) => match (asked, socket.next().now_or_never()) {
                     // It was this task that did not get its turn.
                     (_, Some(frame)) => frame,
@@ -116,10 +124,13 @@ impl<C: Connect> Client<C> {
                 }
             };
             (heard, asked) = (Instant::now(), None);
-            if let Some(event) = listener.take(frame)?
-                && self.to_device.send(event).await.is_err()
-            {
-                return Ok(Finished);
+            let Some(event) = listener.take(frame)? else { continue };
+            let up_now = !up && shows_registration(&event);
+            up |= up_now;
+            for event in up_now.then_some(SignalingEvent::Up).into_iter().chain([event]) {
+                if self.to_device.send(event).await.is_err() {
+                    return Ok(Finished);
+                }
             }
         }
     }
@@ -137,6 +148,11 @@ impl<C: Connect> Client<C> {
             _ => None,
         }
     }
+}
+
+/// Whether the server has taken our `join`: it says so, or passes on what others say to us.
+fn shows_registration(event: &SignalingEvent) -> bool {
+    matches!(event, SignalingEvent::Message(message) if !matches!(message, Message::Pong { .. }))
 }
 
 /// Every WebSocket server answers a ping.

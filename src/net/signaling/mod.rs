@@ -42,7 +42,7 @@ pub struct SignalingSettings {
 
 #[derive(Debug)]
 pub enum SignalingEvent {
-    /// Connected, and `join` was sent.
+    /// Connected and registered; with a plain relay, `join` was sent and not refused.
     Up,
     /// Anything but an `error`. What only the server says (`joined`, `presence`, `peers`) was said by it.
     Message(Message),

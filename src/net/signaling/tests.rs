@@ -5,7 +5,7 @@ use tokio_tungstenite::tungstenite::Message as Frame;
 use tokio_tungstenite::tungstenite::protocol::Role;
 use tokio_tungstenite::{WebSocketStream, accept_async};
 
-use super::client::{Connect, PONG_TIMEOUT};
+use super::client::{Connect, JOIN_PATIENCE, PONG_TIMEOUT};
 use super::*;
 use crate::net::trust::{Trust, client_config};
 use crate::protocol::{ErrorCode, KEEPALIVE};
@@ -97,6 +97,44 @@ async fn takes_the_servers_refusal_of_its_id_for_a_failed_connection() {
         let (_signaling, mut events, mut socket) = connected().await;
         socket.send(Frame::text(refusal)).await.unwrap();
         assert!(matches!(event(&mut events).await, SignalingEvent::Down { error: SignalingError::Refused(_), .. }));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_is_refused_was_never_registered() {
+    let (_outgoing, mut events, wires) = client();
+    for _ in 0..3 {
+        let (ours, theirs) = tokio::io::duplex(1 << 20);
+        wires.send(ours).await.unwrap();
+        let mut server = WebSocketStream::from_raw_socket(theirs, Role::Server, None).await;
+        server.next().await.unwrap().unwrap();
+        server.send(Frame::text(r#"{"type":"error","code":"idTaken","message":"taken"}"#)).await.unwrap();
+        assert!(matches!(events.recv().await, Some(SignalingEvent::Down { error: SignalingError::Refused(_), .. })));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn is_registered_when_the_server_says_so_or_somebody_calls_or_nobody_objects() {
+    let (_outgoing, mut events, wires) = client();
+    let joined = r#"{"type":"joined","userId":"door","version":1,"peers":[],"iceServers":[]}"#.to_owned();
+    for (text, wait) in
+        [(Some(joined), Duration::ZERO), (Some(leave("door").to_text()), Duration::ZERO), (None, JOIN_PATIENCE)]
+    {
+        let (ours, theirs) = tokio::io::duplex(1 << 20);
+        wires.send(ours).await.unwrap();
+        let mut server = WebSocketStream::from_raw_socket(theirs, Role::Server, None).await;
+        server.next().await.unwrap().unwrap();
+        let start = Instant::now();
+        if let Some(text) = &text {
+            server.send(Frame::text(text.clone())).await.unwrap();
+        }
+        assert!(matches!(events.recv().await, Some(SignalingEvent::Up)));
+        assert_eq!(start.elapsed(), wait);
+        if text.is_some() {
+            assert!(matches!(events.recv().await, Some(SignalingEvent::Message(_))));
+        }
+        drop(server);
+        assert!(matches!(events.recv().await, Some(SignalingEvent::Down { .. })));
     }
 }
 
@@ -198,7 +236,7 @@ async fn a_connection_that_died_without_a_word_is_noticed() {
     assert!(matches!(events.recv().await, Some(SignalingEvent::Up)));
     let up = Instant::now();
     assert!(matches!(events.recv().await, Some(SignalingEvent::Down { error: SignalingError::Silent(_), .. })));
-    assert_eq!(up.elapsed(), KEEPALIVE + PONG_TIMEOUT, "with nothing to say");
+    assert_eq!(up.elapsed() + JOIN_PATIENCE, KEEPALIVE + PONG_TIMEOUT, "with nothing to say");
 
     let (ours, _dead) = tokio::io::duplex(1 << 20);
     wires.send(ours).await.unwrap();
