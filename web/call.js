@@ -56,6 +56,8 @@ export class Call {
   /** @type {RTCRtpTransceiver | undefined} */
   #video;
   #videoOffered = true;
+  /** Whether the other side is known to exist: it rang, or our offer had gone out before the connection was made again. */
+  #known = false;
   /** @type {number | undefined} Ends a call that rings or connects for too long. */
   #deadline;
   /** @type {number | undefined} */
@@ -173,6 +175,7 @@ export class Call {
   handle(message) {
     switch (message.type) {
       case 'ringing':
+        this.#known = true;
         if (this.state === 'calling') this.#setState('ringing');
         break;
       case 'answer':
@@ -202,6 +205,7 @@ export class Call {
 
   /** Signaling is back, on this side or on the other: says again what may be lost, looks for a path where there is none. */
   resume() {
+    this.#known = true;
     if (this.state === 'incoming') this.#send({ type: 'ringing' });
     this.#negotiation.repeat();
     if (this.state === 'reconnecting') this.#restartNow();
@@ -287,8 +291,8 @@ export class Call {
   #refusedByServer({ code, inReplyTo }) {
     const waiting = this.state === 'calling' || this.state === 'ringing';
     if (code === 'unknownTarget') {
-      // In a call that stands, the other side has only lost its signaling for a while.
-      if (waiting) this.#finish('unknownTarget', false);
+      // Who was there before has only lost its signaling for a while: the offer is said again when they are back.
+      if (waiting && !this.#known) this.#giveUp('unknownTarget');
     } else if (code === 'rateLimited') {
       const described = inReplyTo === 'offer' || inReplyTo === 'answer';
       if (described) setTimeout(() => this.state !== 'ended' && this.#negotiation.repeat(), RATE_LIMITED_WAIT);

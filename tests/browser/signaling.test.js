@@ -176,6 +176,51 @@ test('an offer that arrives when its callee comes back rings then', async () => 
   await reaches(anna, 'connected');
 });
 
+for (const rings of [true, false]) {
+  test(`a call that ${rings ? 'rings' : 'has gone out'} outlives the server, whoever is back first`, async () => {
+    let gone = false;
+    const relay = await relayWith({
+      answer(message, socket) {
+        serverWith()(message, socket);
+        if (!gone || message.targetId !== 'ben') return false;
+        const { type: inReplyTo, targetId, callId } = message;
+        socket.send(JSON.stringify({ type: 'error', code: 'unknownTarget', message: '', inReplyTo, targetId, callId }));
+        return true;
+      },
+    });
+    const [anna, ben] = [await openPage(browser, relay.url, 'anna'), await openPage(browser, relay.url, 'ben')];
+    await dial(anna, 'ben');
+    await reaches(ben, 'incoming');
+    const [{ callId }] = sent(relay, 'offer', 'anna');
+    if (rings) relay.send('anna', { type: 'ringing', userId: 'ben', targetId: 'anna', callId });
+    await reaches(anna, rings ? 'ringing' : 'calling');
+    gone = true;
+    relay.clients.get('anna')?.close();
+    await eventually('the offer came again', async () => sent(relay, 'offer', 'anna').length === 2);
+    await online(anna);
+    gone = false;
+    relay.send('anna', { type: 'peers', online: [BEN], offline: [] });
+    await eventually('the offer came once more', async () => sent(relay, 'offer', 'anna').length === 3);
+    await ben.click('#answer');
+    await Promise.all([reaches(anna, 'connected'), reaches(ben, 'connected')]);
+    assert.equal(sent(relay, 'leave', 'anna').length, 0);
+  });
+}
+
+test('a call of somebody who is not there is given up with a goodbye', async () => {
+  const relay = await relayWith({
+    answer(message, socket) {
+      serverWith()(message, socket);
+      const { type: inReplyTo, targetId, callId } = message;
+      if (targetId) socket.send(JSON.stringify({ type: 'error', code: 'unknownTarget', message: '', inReplyTo, targetId, callId }));
+    },
+  });
+  const anna = await openPage(browser, relay.url, 'anna');
+  await dial(anna, 'ben');
+  assert.match(await notice(anna, 'ended.unknownTarget'), /Nobody is online under the ID “ben”/);
+  await eventually('the goodbye came', async () => sent(relay, 'leave', 'anna').length === 1);
+});
+
 test('what comes twice is taken once', async () => {
   const relay = await relayWith({
     answer(message, _socket, relay) {
