@@ -35,7 +35,11 @@ export class Calls {
   /** Whether the next call of a device is to be prepared: not while one has just begun. */
   #prepares = false;
   #prepared = new Prepared();
-  /** The goodbyes of calls that have ended, by peer and call ID; null where the peer ended it. @type {Map<string, Record<string, unknown> | null>} */
+  /**
+   * Calls that have ended, by peer and call ID: our goodbye, null where the peer ended it, and when. After the time that a
+   * call may ring nothing of them comes any more, and what has such an ID is a new call.
+   * @type {Map<string, { farewell: Record<string, unknown> | null, at: number }>}
+   */
   #ended = new Map();
   /** The latest goodbyes, which may be lost. @type {{ message: Record<string, unknown>, at: number }[]} */
   #farewells = [];
@@ -91,7 +95,7 @@ export class Calls {
 
   /** Signaling is back. */
   resume() {
-    this.#farewells = this.#farewells.filter(({ at }) => Date.now() - at < RING_TIMEOUT);
+    this.#farewells = this.#farewells.filter(isRecent);
     for (const { message } of this.#farewells) this.#context.send(message);
     for (const call of this.all()) call.resume();
   }
@@ -119,9 +123,10 @@ export class Calls {
    * @param {import('./protocol.js').Offer | import('./protocol.js').Answer | import('./protocol.js').Ringing} message
    */
   #isOver({ userId, callId }) {
-    const farewell = callId === undefined ? undefined : this.#ended.get(nameOf(userId, callId));
-    if (farewell) this.#context.send(farewell);
-    return farewell !== undefined;
+    const ended = callId === undefined ? undefined : this.#ended.get(nameOf(userId, callId));
+    if (!ended || !isRecent(ended)) return false;
+    if (ended.farewell) this.#context.send(ended.farewell);
+    return true;
   }
 
   /** @param {import('./protocol.js').Offer} message */
@@ -202,8 +207,10 @@ export class Calls {
   /** @param {Call} call that has ended */
   #remember({ callId, peer }) {
     if (callId === undefined) return;
-    const farewell = this.#farewells.find(({ message }) => message.callId === callId && message.targetId === peer.userId);
-    this.#ended.set(nameOf(peer.userId, callId), farewell?.message ?? null);
+    const said = this.#farewells.filter(isRecent).find(({ message }) => message.callId === callId && message.targetId === peer.userId);
+    const name = nameOf(peer.userId, callId);
+    this.#ended.delete(name);
+    this.#ended.set(name, { farewell: said?.message ?? null, at: Date.now() });
     for (const oldest of this.#ended.keys()) {
       if (this.#ended.size <= MAX_ENDED) break;
       this.#ended.delete(oldest);
@@ -224,6 +231,9 @@ export class Calls {
 function equalIds(ours, theirs) {
   return ours === undefined || theirs === undefined ? undefined : ours === theirs;
 }
+
+/** Whether something of this time may still be heard of. @param {{ at: number }} past */
+const isRecent = ({ at }) => Date.now() - at < RING_TIMEOUT;
 
 /**
  * @param {string} userId

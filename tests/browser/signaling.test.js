@@ -258,6 +258,27 @@ test('an offer of a call that was declined rings no more', async () => {
   await reaches(ben, 'idle');
 });
 
+test('a call ID that comes again is a new call once the old one can ring no more', async () => {
+  const relay = await relayWith({ answer: serverWith() });
+  const [anna, ben] = [await openPage(browser, relay.url, 'anna'), await openWithClock(relay, 'ben')];
+  await dial(anna, 'ben');
+  await reaches(ben, 'incoming');
+  await anna.click('#leave');
+  await reaches(ben, 'idle');
+  const [offer] = sent(relay, 'offer', 'anna');
+  relay.send('ben', offer);
+  relay.send('ben', { type: 'peers', online: [DOOR], offline: [] });
+  await ben.waitForSelector('[data-peer="door"]');
+  await reaches(ben, 'idle');
+  await ben.clock.fastForward(60_000);
+  await online(ben);
+  relay.send('ben', offer);
+  await reaches(ben, 'incoming');
+  await ben.click('#decline');
+  relay.send('ben', offer);
+  await eventually('it is declined again', async () => sent(relay, 'leave', 'ben').length === 2);
+});
+
 test('an answer to a call that was given up brings its goodbye again', async () => {
   const relay = await relayWith();
   const [anna, ben] = [await openPage(browser, relay.url, 'anna'), await openPage(browser, relay.url, 'ben')];
