@@ -136,8 +136,9 @@ function asError(m, me) {
   if (m.userId !== undefined) {
     return isId(m.userId) ? { type: 'complaint', userId: m.userId, code, message, inReplyTo, callId } : null;
   }
-  if (m.targetId === me) return undefined;
-  return { type: 'refusal', code, message, targetId: asText(m.targetId), inReplyTo, callId };
+  // What is no text names nobody, but a relay may make an address of it.
+  if (m.targetId === me || (m.targetId !== undefined && typeof m.targetId !== 'string')) return undefined;
+  return { type: 'refusal', code, message, targetId: m.targetId, inReplyTo, callId };
 }
 
 /**

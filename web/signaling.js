@@ -151,6 +151,7 @@ export class Signaling {
     switch (message.type) {
       case 'pong':
         // A server that answers pings answers `join` as well; it may be finding out whether the name is free.
+        this.#plain = false;
         if (this.state !== 'online') this.#waitForJoined(OPEN_TIMEOUT);
         return;
       case 'joined':
@@ -164,7 +165,8 @@ export class Signaling {
         if (!this.listing) return;
         break;
       case 'refusal':
-        if (message.inReplyTo === 'join' && this.#joinFailed(message.code)) return;
+        // Once we have joined nobody refuses that any more, but somebody may pretend to.
+        if (message.inReplyTo === 'join' && this.state !== 'online' && this.#joinFailed(message.code)) return;
         break;
     }
     this.#expectsJoined = false;

@@ -85,6 +85,8 @@ test('an error is a peer’s if it has a sender, and nobody’s if it hides one'
   assert.equal(error({ userId: 'door' }).type, 'complaint');
   // A relay forwards by `targetId`: only a peer writes ours into it.
   assert.equal(error({ targetId: 'me' }), undefined);
+  // Some make an address of what is no text.
+  for (const targetId of [['me'], 5, null, {}]) assert.equal(error({ targetId }), undefined, JSON.stringify(targetId));
 });
 
 test('what only the server says comes from no peer', () => {
