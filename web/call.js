@@ -21,7 +21,7 @@ const GOODBYE_TIME = 200;
  * @typedef {'calling' | 'ringing' | 'incoming' | 'connecting' | 'connected' | 'reconnecting' | 'ended'} CallState
  *
  * Why a call ended: what the sides tell each other, and what only we see.
- * @typedef {import('./protocol.js').Reason | 'unknownTarget' | 'lost' | 'badOffer'} EndReason
+ * @typedef {import('./protocol.js').Reason | 'unknownTarget' | 'gone' | 'lost' | 'badOffer'} EndReason
  *
  * @typedef {object} CallContext What a call needs from its surroundings.
  * @property {(message: Record<string, unknown>) => boolean} send
@@ -58,6 +58,8 @@ export class Call {
   #videoOffered = true;
   /** Whether the other side is known to exist: it rang, or our offer had gone out before the connection was made again. */
   #known = false;
+  /** Whether the other side was off line when we last sent something, and nothing has come from it since. */
+  #gone = false;
   /** @type {number | undefined} Ends a call that rings or connects for too long. */
   #deadline;
   /** @type {number | undefined} */
@@ -173,6 +175,7 @@ export class Call {
    * @param {import('./protocol.js').PeerMessage | import('./protocol.js').Refusal} message
    */
   handle(message) {
+    if (message.type !== 'refusal') this.#gone = false;
     switch (message.type) {
       case 'ringing':
         this.#known = true;
@@ -293,6 +296,7 @@ export class Call {
     if (code === 'unknownTarget') {
       // Who was there before has only lost its signaling for a while: the offer is said again when they are back.
       if (waiting && !this.#known) this.#giveUp('unknownTarget');
+      this.#gone = true;
     } else if (code === 'rateLimited') {
       const described = inReplyTo === 'offer' || inReplyTo === 'answer';
       if (described) setTimeout(() => this.state !== 'ended' && this.#negotiation.repeat(), RATE_LIMITED_WAIT);
@@ -317,7 +321,9 @@ export class Call {
   #giveUp(reason) {
     if (this.state === 'ended') return;
     this.#send({ type: 'leave', reason: reason === 'noAnswer' ? 'noAnswer' : 'failed' });
-    this.#finish(reason, false);
+    // No network in between is to blame where there is nobody at its other end.
+    const left = reason === 'failed' && this.#gone && this.since === null;
+    this.#finish(left ? 'gone' : reason, false);
   }
 
   /**

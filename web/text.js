@@ -110,6 +110,8 @@ export function ending(reason, name, { outgoing, talked }) {
       return `The connection to ${name} is lost. Calling again may help.`;
     case 'unknownTarget':
       return `Nobody is online under the ID “${name}”. Check how it is written, or try again later.`;
+    case 'gone':
+      return `${name} is no longer there. Call back, or wait for them to call again.`;
     case 'badOffer':
       if (talked) return `The call with ${name} could not go on. Calling again may help.`;
       return `${name} and this browser do not understand each other’s picture or sound. Updating the browser may help.`;

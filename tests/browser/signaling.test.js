@@ -221,6 +221,31 @@ test('a call of somebody who is not there is given up with a goodbye', async () 
   await eventually('the goodbye came', async () => sent(relay, 'leave', 'anna').length === 1);
 });
 
+test('a caller who is gone before the answer is told to be, and not blamed on the networks in between', async () => {
+  let gone = false;
+  const relay = await relayWith({
+    answer(message, socket) {
+      serverWith()(message, socket);
+      const { type: inReplyTo, targetId, callId } = message;
+      if (gone && targetId) socket.send(JSON.stringify({ type: 'error', code: 'unknownTarget', message: '', inReplyTo, targetId, callId }));
+      return gone;
+    },
+  });
+  const [anna, ben] = [await openPage(browser, relay.url, 'anna'), await openWithClock(relay, 'ben')];
+  await dial(anna, 'ben');
+  await reaches(ben, 'incoming');
+  gone = true;
+  await anna.context().close();
+  await ben.click('#answer');
+  await eventually('ben has answered', async () => sent(relay, 'answer', 'ben').length === 1);
+  await reaches(ben, 'connecting');
+  // What is taken after the refusal shows that it was read.
+  relay.send('ben', { type: 'peers', online: [DOOR], offline: [] });
+  await ben.waitForSelector('[data-peer="door"]', { state: 'attached' });
+  await ben.clock.runFor(20_000);
+  assert.match(await notice(ben, 'ended.gone'), /anna is no longer there\. Call back, or wait/);
+});
+
 test('what comes twice is taken once', async () => {
   const relay = await relayWith({
     answer(message, _socket, relay) {
