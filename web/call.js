@@ -6,7 +6,7 @@
 
 import { Channel } from './channel.js';
 import { Negotiation } from './negotiation.js';
-import { CONNECT_TIMEOUT, RING_TIMEOUT, videoDirection } from './protocol.js';
+import { CONNECT_TIMEOUT, RECOVERY_TIMEOUT, RING_TIMEOUT, videoDirection } from './protocol.js';
 
 /** How long a connection may be disturbed before the page looks for another path, in milliseconds. */
 const RESTART_AFTER = 3_000;
@@ -268,12 +268,12 @@ export class Call {
       case 'disconnected':
         if (this.state !== 'connected') break;
         this.#setState('reconnecting');
-        this.#within(CONNECT_TIMEOUT, 'lost');
+        this.#within(RECOVERY_TIMEOUT, 'lost');
         this.#restart = setTimeout(() => this.#restartNow(), RESTART_AFTER);
         break;
       case 'failed':
         if (this.since === null) return this.#giveUp('failed');
-        if (this.state === 'connected') this.#within(CONNECT_TIMEOUT, 'lost');
+        if (this.state === 'connected') this.#within(RECOVERY_TIMEOUT, 'lost');
         this.#setState('reconnecting');
         this.#restartNow();
         break;

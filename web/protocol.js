@@ -13,8 +13,10 @@ export const ACCEPTS = ['peers'];
 export const MAX_CANDIDATES = 50;
 /** How long an unanswered call rings, in milliseconds. */
 export const RING_TIMEOUT = 60_000;
-/** How long the media connection may take to come up, or to come back, in milliseconds. */
+/** How long the media connection may take to come up, in milliseconds. */
 export const CONNECT_TIMEOUT = 20_000;
+/** How long a media connection that broke may take to come back, in milliseconds. */
+export const RECOVERY_TIMEOUT = 30_000;
 
 /** WebSocket close codes that mean more to a page than "try again". */
 export const CLOSE = { TRY_LATER: 1013, REPLACED: 4000 };

@@ -270,6 +270,16 @@ test('the same call ID is the same call, whatever session its offer names', asyn
   assert.equal(sent('ringing', 'ben').length, 1);
 });
 
+test('a path that broke has half a minute to come back', async () => {
+  const { anna } = await inCall();
+  await anna.clock.install();
+  await breakPath(anna);
+  await anna.clock.fastForward(29_000);
+  await reaches(anna, 'reconnecting');
+  await anna.clock.fastForward(2_000);
+  assert.match(await notice(anna, 'ended.lost'), /connection to ben is lost/);
+});
+
 test('a call that breaks after a good talk is not blamed on the networks in between', async () => {
   const { anna, callId } = await inCall();
   relay.send('anna', { type: 'leave', userId: 'ben', targetId: 'anna', callId, reason: 'failed' });
