@@ -147,7 +147,7 @@ export class Stage {
     const extra = [];
     if (call.state === 'connected' && call.remote?.microphone === false) extra.push(hints.remoteMuted);
     if (call.state === 'connected' && call.remote?.camera === false && call.peer.kind !== 'device') extra.push(hints.cameraOff);
-    if (call.withoutPicture && !hasH264()) extra.push(hints.soundOnly(call.peer.name));
+    if (call.withoutPicture) extra.push(hasH264() ? hints.noPicture(call.peer.name) : hints.soundOnly(call.peer.name));
     if (call.declinedVideo) extra.push(call.peer.kind === 'device' ? hints.noScreen : hints.takesNoVideo(call.peer.name));
     within(tile, '.extra').textContent = extra.join(' · ');
   }

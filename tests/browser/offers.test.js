@@ -146,6 +146,19 @@ test('who is called with H.264 alone, and lacks it, hears and is told why there 
   assert.ok(Math.abs((await hearPitch(anna, '.tile video')) - 400) < 10);
 });
 
+test('who gets no picture from a browser that could show it is told so', async () => {
+  // The browser lists H.264 only after the call was agreed on without.
+  const anna = await open('anna', { without: true });
+  const ben = await open('ben', { only: true });
+  await dial(anna, 'ben');
+  await reaches(ben, 'incoming');
+  await ben.click('#answer-camera');
+  await reaches(anna, 'connected');
+  await anna.evaluate(() => (/** @type {any} */ (window).without = false));
+  await anna.click('#microphone');
+  await anna.waitForSelector('.tile .extra:has-text("Sound only: ben sends this browser no picture.")');
+});
+
 /** A page that only writes an offer, as a client of another kind would. */
 async function foreignOffer() {
   const page = await open('');
