@@ -111,7 +111,10 @@ export class Signaling {
 
   /** @param {boolean} doubtful the network may be another one */
   #wake(doubtful) {
-    if (this.state === 'reconnecting' && this.#socket === null) this.#connect();
+    const socket = this.#socket;
+    // An attempt that began on a network that went away learns that late, or never.
+    const lost = socket === null ? this.state === 'reconnecting' : doubtful && socket.readyState === WebSocket.CONNECTING;
+    if (lost) this.#connect();
     else this.#heartbeat.check(doubtful);
   }
 

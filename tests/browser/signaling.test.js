@@ -79,6 +79,40 @@ for (const [what, wake] of Object.entries(wakes)) {
   });
 }
 
+test('an attempt that began without a network is begun again with one', async () => {
+  const relay = await relayWith({ answer: serverWith() });
+  const anna = await openWithClock(relay, 'anna');
+  // What is sent into no network is answered by nothing, and nothing tells of it.
+  await anna.evaluate(() => {
+    const Real = WebSocket;
+    /** @type {any} */ (window).attempts = 0;
+    /** @type {any} */ (window).WebSocket = class extends EventTarget {
+      static CONNECTING = 0;
+      static OPEN = 1;
+      readyState = 0;
+      constructor() {
+        super();
+        /** @type {any} */ (window).attempts++;
+      }
+      close() {}
+    };
+    /** @type {any} */ (window).restore = () => (window.WebSocket = Real);
+  });
+  relay.clients.get('anna')?.terminate();
+  await anna.waitForSelector('#connection[data-state="reconnecting"]');
+  await anna.clock.runFor(1_000);
+  assert.equal(await anna.evaluate(() => /** @type {any} */ (window).attempts), 1);
+  await anna.evaluate(() => {
+    /** @type {any} */ (window).restore();
+    document.dispatchEvent(new Event('visibilitychange'));
+  });
+  assert.equal(await anna.getAttribute('#connection', 'data-state'), 'reconnecting', 'a look at the page is no reason');
+  const before = Date.now();
+  await anna.evaluate(() => window.dispatchEvent(new Event('online')));
+  await online(anna);
+  assert.ok(Date.now() - before < 8_000, 'the attempt without a network was not waited for');
+});
+
 test('a connection that lives is kept, however often the page is looked at', async () => {
   const relay = await relayWith({ answer: serverWith() });
   const anna = await openWithClock(relay, 'anna');
