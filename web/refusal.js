@@ -9,8 +9,9 @@ const PATIENCE = 5_000;
 /**
  * `full`: the server takes no more connections now. `badHost`: it does not go by the name in the page's address.
  * `badOrigin`: the request does not come from the page's own address, as the server sees it. `notAWebSocket`: it came
- * through, but not as a WebSocket. `unreachable`: a proxy does not reach the server. `elsewhere`: something else answers.
- * @typedef {'full' | 'badHost' | 'badOrigin' | 'notAWebSocket' | 'unreachable' | 'elsewhere'} Trouble
+ * through, but not as a WebSocket. `unreachable`: a proxy does not reach the server. `login`: something in front sends the
+ * browser to another page first. `elsewhere`: something else answers.
+ * @typedef {'full' | 'badHost' | 'badOrigin' | 'notAWebSocket' | 'unreachable' | 'login' | 'elsewhere'} Trouble
  */
 
 /** @type {Record<string, Trouble>} */
@@ -31,8 +32,11 @@ export async function askWhy(url) {
       cache: 'no-store',
       // A plain request of a page to its own server carries no `Origin`; this names the page's address all the same.
       referrerPolicy: 'origin',
+      // A login may be on another site, which this page is not allowed to ask.
+      redirect: 'manual',
       signal: abort.signal,
     });
+    if (reply.type === 'opaqueredirect') return 'login';
     const body = await reply.json().catch(() => null);
     return CODES[body?.error?.code] ?? byStatus(reply.status);
   } catch {

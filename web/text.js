@@ -76,6 +76,7 @@ export const banners = {
   badOrigin: 'The server refuses this page, because a proxy in front of it changes the address: the Host header has to reach the server as the browser sent it, with the port. Whoever set up the proxy finds this in Callbox’s documentation, “Behind a reverse proxy”. This page keeps trying.',
   notAWebSocket: 'The server answers, but no WebSocket gets through to it: a proxy in between has to pass on Upgrade and Connection, and Host as the browser sent it. Whoever set it up finds this in Callbox’s documentation, “Behind a reverse proxy”. This page keeps trying.',
   unreachable: 'The proxy at this address does not reach the server behind it. Is Callbox running there? This page keeps trying.',
+  login: 'Something in front of the server, a login perhaps, answers instead of Callbox. Load this page again to sign in. This page keeps trying.',
   elsewhere: 'Something other than Callbox’s server answers where this page looks for it. A proxy has to pass on every path below this page’s address, “ws” too. This page keeps trying.',
 };
 

@@ -1,6 +1,7 @@
 /** The page and its server: connections that die without a word, what is lost and said again, and who may say what. */
 
 import assert from 'node:assert/strict';
+import http from 'node:http';
 import { after, afterEach, before, test } from 'node:test';
 import { closePages, dial, notice, online, openPage, picture, reaches, startBrowser } from './harness/browser.js';
 import { eventually } from './harness/callbox.js';
@@ -487,6 +488,32 @@ test('an ICE server that the browser refuses costs itself alone', async () => {
   const used = await anna.evaluate(() => /** @type {any} */ (window).latest.getConfiguration().iceServers.map((server) => server.urls));
   assert.deepEqual(used, [['stun:127.0.0.1:9']]);
   assert.deepEqual(anna.faults, []);
+});
+
+test('the page says why it is refused: a login in front that has forgotten the person', async () => {
+  const relay = await relayWith({ answer: serverWith() });
+  let signedIn = true;
+  const elsewhere = { location: 'https://login.example.org/', connection: 'close' };
+  const proxy = http.createServer(({ method, url, headers }, response) => {
+    if (!signedIn) return response.writeHead(302, elsewhere).end();
+    http.get({ port: relay.port, method, path: url, headers }, (reply) => {
+      response.writeHead(reply.statusCode ?? 500, reply.headers);
+      reply.pipe(response);
+    });
+  });
+  proxy.on('upgrade', (_request, socket) => socket.end(`HTTP/1.1 302 Found\r\nlocation: ${elsewhere.location}\r\nconnection: close\r\n\r\n`));
+  await new Promise((ready) => proxy.listen(0, '127.0.0.1', () => ready(null)));
+  try {
+    const { port } = /** @type {import('node:net').AddressInfo} */ (proxy.address());
+    const anna = await openPage(browser, `http://127.0.0.1:${port}/`, '');
+    signedIn = false;
+    await anna.fill('#name', 'anna');
+    await anna.press('#name', 'Enter');
+    await anna.waitForSelector('#banner:has-text("a login perhaps, answers instead of Callbox")');
+  } finally {
+    proxy.close();
+    proxy.closeAllConnections();
+  }
 });
 
 /** @type {[string, import('./harness/relay.js').Refusal, RegExp][]} */
