@@ -22,8 +22,9 @@ const CLAIMS = 3;
  * `reconnecting`: the connection broke or could not be made, the next attempt follows by itself.
  * @typedef {'stopped' | 'connecting' | 'online' | 'reconnecting'} SignalingState
  *
- * Why joining ended: `idTaken`, another client holds the name; `replaced`, another client took it over from us.
- * @typedef {'idTaken' | 'replaced'} Refused
+ * Why joining ended: `idTaken`, another client holds the name; `replaced`, another client took it over from us;
+ * `notAccepted`, the server does not take what we join with.
+ * @typedef {'idTaken' | 'replaced' | 'notAccepted'} Refused
  *
  * @typedef {object} SignalingEvents
  * @property {(state: SignalingState, trouble: import('./refusal.js').Trouble | null) => void} onState `trouble`: what
@@ -169,7 +170,7 @@ export class Signaling {
         break;
       case 'refusal':
         // Once we have joined nobody refuses that any more, but somebody may pretend to.
-        if (message.inReplyTo === 'join' && this.state !== 'online' && this.#joinFailed(message.code)) return;
+        if (message.inReplyTo === 'join' && this.state !== 'online') return this.#joinFailed(message);
         break;
     }
     this.#expectsJoined = false;
@@ -179,22 +180,27 @@ export class Signaling {
   }
 
   /**
-   * @param {string} code
-   * @returns {boolean} whether this connection is over
+   * This connection is over.
+   * @param {import('./protocol.js').Refusal} refusal
    */
-  #joinFailed(code) {
-    if (code === 'idTaken') {
-      // The server may not have noticed yet that our earlier connection is gone.
-      if (!this.#wasOnline || ++this.#claims >= CLAIMS) this.#refused('idTaken');
-      else this.#broke();
-      return true;
+  #joinFailed({ code, message }) {
+    switch (code) {
+      case 'idTaken':
+        // The server may not have noticed yet that our earlier connection is gone.
+        if (!this.#wasOnline || ++this.#claims >= CLAIMS) this.#refused('idTaken');
+        else this.#broke();
+        break;
+      case 'serverFull':
+        this.#trouble = 'full';
+        this.#broke();
+        break;
+      case 'rateLimited':
+        this.#broke();
+        break;
+      default:
+        console.warn(`callbox: the server does not let this page join: ${code}: ${message}`);
+        this.#refused('notAccepted');
     }
-    if (code === 'serverFull') {
-      this.#trouble = 'full';
-      this.#broke();
-      return true;
-    }
-    return false;
   }
 
   #unreadable() {

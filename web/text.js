@@ -84,6 +84,7 @@ export const banners = {
 export const refused = {
   idTaken: 'This name is in use by somebody else right now. Please choose another one.',
   replaced: 'This name is now used in another window or by somebody else. Choose another name, or continue here.',
+  notAccepted: 'The server does not accept this name. Please choose another one. If that does not help, load this page again: it may be older than the server.',
 };
 
 /**

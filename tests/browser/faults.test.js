@@ -204,6 +204,20 @@ test('a name that is taken asks for another one', async () => {
   assert.equal(await anna.textContent('#my-name'), 'anne');
 });
 
+test('a name that the server does not accept is told, and never taken for one that is on line', async () => {
+  replies = (message) =>
+    message.userId === 'anna' ? [{ type: 'error', code: 'badField', inReplyTo: 'join', message: 'userId: too odd' }] : joined()(message);
+  const anna = await openPage(browser, relay.url, '');
+  await anna.fill('#name', 'anna');
+  await anna.press('#name', 'Enter');
+  await anna.waitForSelector('#name-error:has-text("does not accept this name")');
+  assert.equal(await anna.getAttribute('#connection', 'data-state'), 'stopped');
+  assert.match(anna.faults.join(), /badField: userId: too odd/);
+  await anna.fill('#name', 'anne');
+  await anna.press('#name', 'Enter');
+  await online(anna);
+});
+
 test('a name that another window takes over is not fought for', async () => {
   const anna = await openPage(browser, relay.url, 'anna');
   const before = relay.seen.length;
