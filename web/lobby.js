@@ -5,6 +5,9 @@ import { copy, element, showAvatar, within } from './page.js';
 import { cleanId } from './protocol.js';
 import { callPeer, hints, inCall, joinedAs, text } from './text.js';
 
+/** Sorts names as people do. It is costly to make, and with thousands online each name is compared often. */
+const collator = new Intl.Collator();
+
 /**
  * @typedef {object} LobbyEvents
  * @property {(name: string) => void} onName the person chose a name
@@ -19,6 +22,8 @@ export class Lobby {
   #engaged = [];
   /** Whether the server tells who is online. */
   #listing = false;
+  /** Whether what has changed is shown with the next picture of the page. */
+  #due = false;
   #events;
 
   /** @param {LobbyEvents} events */
@@ -104,7 +109,12 @@ export class Lobby {
   setPresence(online, offline) {
     for (const userId of offline) this.#peers.delete(userId);
     for (const peer of online) this.#peers.set(peer.userId, peer);
-    this.#render();
+    // Many may come in one moment, and a page in the background shows nothing.
+    if (this.#due) return;
+    this.#due = true;
+    requestAnimationFrame(() => {
+      if (this.#due) this.#render();
+    });
   }
 
   /**
@@ -124,7 +134,8 @@ export class Lobby {
   }
 
   #render() {
-    const peers = [...this.#peers.values()].sort((a, b) => a.name.localeCompare(b.name));
+    this.#due = false;
+    const peers = [...this.#peers.values()].sort((a, b) => collator.compare(a.name, b.name));
     this.#renderGroup('device', peers.filter((peer) => peer.kind === 'device'));
     this.#renderGroup('people', peers.filter((peer) => peer.kind !== 'device'));
     element('nobody').hidden = peers.length > 0;

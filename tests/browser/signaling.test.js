@@ -460,6 +460,34 @@ test('lists of who came and went change the list', async () => {
   await anna.waitForSelector('#people-group', { state: 'hidden' });
 });
 
+test('changes that come in one moment are shown at once', async () => {
+  const relay = await relayWith({ answer: serverWith([DOOR]) });
+  const anna = await openPage(browser, relay.url, 'anna');
+  await anna.evaluate(() => {
+    const page = /** @type {any} */ (window);
+    page.sorted = 0;
+    const real = Array.prototype.sort;
+    Array.prototype.sort = function (...rest) {
+      if (this[0]?.userId) page.sorted++;
+      return real.apply(this, rest);
+    };
+    page.next = [];
+    page.requestAnimationFrame = (/** @type {any} */ run) => page.next.push(run);
+  });
+  for (let i = 0; i < 50; i++) relay.send('anna', { type: 'presence', online: true, peer: { userId: `guest-${i}` } });
+  // What is taken after them shows that they were all read.
+  relay.send('anna', { type: 'offer', userId: 'ben', targetId: 'anna', callId: 'c1', offer: { type: 'offer', sdp: 'v=0' } });
+  await eventually('they were read', async () => sent(relay, 'ringing', 'anna').length === 1);
+  const sorted = await anna.evaluate(() => {
+    const page = /** @type {any} */ (window);
+    const before = page.sorted;
+    for (const run of page.next) run();
+    return [before, page.sorted];
+  });
+  assert.deepEqual(sorted, [0, 1]);
+  assert.equal(await anna.locator('#people li').count(), 50);
+});
+
 test('names are shown without what nobody sees', async () => {
   const relay = await relayWith({ answer: serverWith([{ userId: 'gate', name: '\u202eroo\u200bd', kind: 'device' }, { userId: 'do\u200bor', name: 'Door' }]) });
   const anna = await openPage(browser, relay.url, 'anna');
