@@ -32,9 +32,17 @@ impl Calls {
         if self.is_over(&from, &call_id, now) {
             return;
         }
+        let overruled = |call: &Call| call_id.is_some() && call.overruled == call_id;
+        if self.calls.get(&from).is_some_and(|call| !dialing(call) && overruled(call)) {
+            // Once more, or late: by now they have answered ours.
+            return;
+        }
         let glare = self.calls.get(&from).is_some_and(dialing);
         // Glare (docs/protocol.md): a person goes before a device, and between two devices the smaller ID.
         if glare && kind == Kind::Device && self.me < from {
+            if let Some(call) = self.calls.get_mut(&from) {
+                call.overruled = call_id;
+            }
             // They may call because ours was lost on its way to them.
             return self.say_again(&from, now);
         }

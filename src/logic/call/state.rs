@@ -51,6 +51,8 @@ pub(super) struct Call {
     /// Their latest offer, and their answer to ours.
     pub(super) offer: Option<Digest>,
     pub(super) answer: Option<Digest>,
+    /// The call ID of an offer of theirs that came at the same moment as ours and does not stand.
+    pub(super) overruled: Option<String>,
     /// Offers before the latest one; at most [`MAX_EARLIER`].
     earlier: VecDeque<Digest>,
     candidates: Vec<Digest>,
@@ -77,6 +79,7 @@ impl Call {
             origin: Origin::default(),
             offer: None,
             answer: None,
+            overruled: None,
             earlier: VecDeque::new(),
             candidates: Vec::new(),
             said: Said::default(),

@@ -105,7 +105,8 @@ fn two_callers_are_both_heard_and_one_that_left_is_not() {
     let (_sink, mix, ear) = sink_with_ear();
     let (one, two) = (mix.add_caller(), mix.add_caller());
     std::thread::spawn(move || {
-        for i in 0..150 {
+        // The first one talks for longer than anybody listens, however late that begins.
+        for i in 0..600 {
             let Ok(packet) = packets.recv_timeout(PATIENCE) else { return };
             one.push(from_network(&packet));
             if i < 75 {
