@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use callbox::logic::call::PROVING;
 use callbox::net::peer::Peer;
 use callbox::net::sdp;
 use callbox::protocol::{Description, ErrorCode, IceServer, MAX_CANDIDATES, Message, Reason};
@@ -180,6 +181,8 @@ async fn mere_offers_open_no_device_and_keep_nobody_out() {
         stranger.say(&offer).await;
         stranger.hear("an answer", |m| matches!(m, Message::Answer { .. }).then_some(())).await;
         strangers.push((stranger, peer, events));
+        // Within this time it would not make way yet, and whoever comes next would hear "busy".
+        tokio::time::sleep(PROVING).await;
     }
     let status = at_door.status().await;
     let media = &status["media"];
