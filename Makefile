@@ -6,7 +6,7 @@ BROWSER := tests/browser
 
 .DEFAULT_GOAL := help
 .PHONY: help run build cross deb test test-rust test-browser test-devices test-hardware \
-    test-power test-power-quick test-packages test-packages-quick test-reproducible image test-image bench bench-signaling fmt lint doc book
+    test-power test-power-quick test-packages test-packages-quick test-reproducible image test-image bench bench-signaling fuzz fmt lint doc book
 
 help:
 	@echo 'make run            build and start device and server together; open the address it prints'
@@ -29,6 +29,7 @@ help:
 	@echo 'make bench-signaling'
 	@echo '                    the signaling server under load beside a relay in Node.js; QUICK=1 takes a minute instead of'
 	@echo '                    ten, ROWS=open,storm only those'
+	@echo 'make fuzz           each parser of remote or written text gets SECONDS=300 of nonsense'
 	@echo 'make fmt            format the source'
 	@echo 'make lint           formatting and clippy, warnings are errors'
 	@echo 'make doc            the library'"'"'s documentation'
@@ -134,6 +135,10 @@ bench-signaling: build
 	@scripts/setup bench
 	cargo run --release --locked --package callbox-bench-signaling -- $(if $(QUICK),--quick) $(if $(ROWS),--rows '$(ROWS)') \
 	    --callbox '$(CALLBOX_BIN)'
+
+fuzz:
+	@scripts/setup fuzz
+	fuzz/run
 
 fmt:
 	cargo fmt --all
