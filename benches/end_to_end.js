@@ -14,6 +14,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 
 import { dial, openPage, reaches, startBrowser } from '../tests/browser/harness/browser.js';
+import { watch } from './end_to_end/watch.js';
+import { startWebrtcbin } from './end_to_end/webrtcbin.js';
 
 const BINARY = process.env.CALLBOX_BIN ?? fileURLToPath(new URL('../target/release/callbox', import.meta.url));
 const CONNECTIONS = Math.min(Number(process.argv[2] ?? 10), 100);
@@ -32,6 +34,7 @@ try {
   console.log('## From start of the process to registered\n');
   console.log(`p50 ${format(median(await startTimes()))} ms\n`);
   for (const size of SIZES) await measure(size);
+  await beside();
 } finally {
   await browser.close();
   rmSync(folder, { recursive: true });
@@ -51,7 +54,7 @@ async function measure([width, height]) {
     const resting = total(processorTime(device.pid)) - total(before);
     console.log(`idle: ${idle.toFixed(1)} MB, ${((resting / 2000) * 100).toFixed(2)} % of a core\n`);
     await delays(url);
-    await fresh(url);
+    await fresh(url, (n) => `bench-${n}`);
     console.log('| viewers | memory MB | % of a core | by thread |\n|---|---|---|---|');
     for (const viewers of VIEWERS) await load(url, device.pid, viewers);
     console.log('');
@@ -92,15 +95,28 @@ async function delays(url) {
   console.log(`| drawn -> seen | ${format(median(figures.seen))} | ${format(median(figures.seenLate))} |\n`);
 }
 
+/** The same fresh pages with GStreamer's webrtcbin in the device's place. */
+async function beside() {
+  const webrtcbin = await startWebrtcbin();
+  if (typeof webrtcbin === 'string') return console.log(`webrtcbin is not measured: ${webrtcbin}`);
+  console.log('## webrtcbin, 1280x720, 30 pictures a second\n');
+  try {
+    await fresh(webrtcbin.url, () => '');
+  } finally {
+    await webrtcbin.end();
+  }
+}
+
 /**
  * What a person waits who opens the page and presses once: a new page each time, whose script has never called.
  * @param {string} url
+ * @param {(n: number) => string} name under which to join
  */
-async function fresh(url) {
+async function fresh(url, name) {
   /** @type {Record<string, number[]>} */
   const steps = { answer: [], path: [], connected: [], first: [], microphone: [] };
   for (let n = 0; n < CONNECTIONS; n++) {
-    const page = await openPage(browser, url, `bench-${n}`, { init: watch, argument: 1 });
+    const page = await openPage(browser, url, name(n), { init: watch, argument: 1 });
     await dial(page, 'bench-device');
     await page.waitForFunction(() => /** @type {any} */ (window).watched.first !== undefined, undefined, { timeout: 20_000 });
     const watched = await page.evaluate(() => /** @type {any} */ (window).watched);
@@ -143,79 +159,6 @@ async function load(url, pid, viewers) {
   console.log(`| ${viewers} | ${memory(pid).toFixed(1)} | ${share.toFixed(1)} | ${threads.join(', ')} |`);
   for (const page of pages) await page.context().close();
   await sleep(1500);
-}
-
-/**
- * Runs in the page: notes when something was pressed, and of each picture when it was drawn (by its stamp), when its
- * last packet came, and when it was seen. Unix time in milliseconds.
- * @param {number} most
- */
-function watch(most) {
-  const state = /** @type {any} */ (window);
-  state.watched = { pictures: [] };
-  const press = () => (state.watched.pressed = now());
-  addEventListener('submit', press, true);
-  // The page's own clock starts with a rounded origin; the wall clock is read where it ticks.
-  let offset = 0;
-  for (let tries = 0, tick = Date.now(); tries < 20; ) {
-    if (Date.now() !== tick) {
-      tick = Date.now();
-      offset = Math.max(offset, tries++ ? tick - performance.now() : 0);
-    }
-  }
-  const now = () => performance.now() + offset;
-  /** @param {string} step */
-  const note = (step) => (state.watched[step] ??= now());
-  const { setLocalDescription, setRemoteDescription } = RTCPeerConnection.prototype;
-  RTCPeerConnection.prototype.setLocalDescription = /** @this {RTCPeerConnection} */ function (description) {
-    if (description?.type === 'offer') {
-      note('offer');
-      this.addEventListener('iceconnectionstatechange', () => this.iceConnectionState === 'connected' && note('path'));
-      this.addEventListener('connectionstatechange', () => this.connectionState === 'connected' && note('connected'));
-    }
-    return setLocalDescription.call(this, description);
-  };
-  RTCPeerConnection.prototype.setRemoteDescription = /** @this {RTCPeerConnection} */ function (description) {
-    note('answer');
-    return setRemoteDescription.call(this, description);
-  };
-  const media = MediaDevices.prototype.getUserMedia;
-  MediaDevices.prototype.getUserMedia = /** @this {MediaDevices} */ async function (constraints) {
-    const stream = await media.call(this, constraints);
-    note('microphone');
-    return stream;
-  };
-  const canvas = document.createElement('canvas');
-  const context = /** @type {CanvasRenderingContext2D} */ (canvas.getContext('2d', { willReadFrequently: true }));
-  const known = new WeakSet();
-  addEventListener('DOMContentLoaded', () => {
-    new MutationObserver(() => {
-      for (const video of document.querySelectorAll('.tile[data-peer] video')) follow(/** @type {any} */ (video));
-    }).observe(document.body, { childList: true, subtree: true, attributes: true });
-  });
-  /** @param {HTMLVideoElement} video */
-  function follow(video) {
-    if (known.has(video)) return;
-    known.add(video);
-    /** @type {VideoFrameRequestCallback} */
-    const next = (_, picture) => {
-      const seen = now();
-      state.watched.first ??= seen;
-      const { videoWidth: width, videoHeight: height } = video;
-      canvas.width = width;
-      canvas.height = Math.max(2, Math.round((height * 32) / 720));
-      context.drawImage(video, 0, 0, width, canvas.height, 0, 0, width, canvas.height);
-      const row = context.getImageData(0, Math.floor(canvas.height / 2), width, 1).data;
-      let bits = 0n;
-      for (let i = 0; i < 64; i++) {
-        bits = (bits << 1n) | BigInt(row[Math.floor(((i + 0.5) * width) / 64) * 4 + 1] > 125 ? 1 : 0);
-      }
-      const received = picture.receiveTime === undefined ? NaN : picture.receiveTime + offset;
-      state.watched.pictures.push({ drawn: Number(bits & 0xffff_ffff_ffffn) / 10, received, seen });
-      if (state.watched.pictures.length < most * 2) video.requestVideoFrameCallback(next);
-    };
-    video.requestVideoFrameCallback(next);
-  }
 }
 
 /** From starting a device to the moment its server tells others that it is there. */
