@@ -50,6 +50,11 @@ impl<K: Clone + Eq + Hash> Allowances<K> {
         }
         self.each.entry(who.clone()).or_default().take(cost, depth, now)
     }
+
+    /// Gives back what `who` has taken.
+    pub fn forget(&mut self, who: &K) {
+        self.each.remove(who);
+    }
 }
 
 #[cfg(test)]

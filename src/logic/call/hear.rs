@@ -6,7 +6,7 @@ use super::ended::Entry;
 use super::machine::{Calls, refusal};
 use super::speech::Weight;
 use super::state::{Call, Digest, Early, State};
-use super::{AnswerPolicy, Direction, EARLY_CANDIDATES_TIMEOUT, Event, Origin, Output};
+use super::{AnswerPolicy, Direction, EARLY_CANDIDATES_TIMEOUT, Event, MAX_UNPROVED, Origin, Output, PROVING, RINGING};
 use crate::protocol::{
     CONNECT_TIMEOUT, Candidate, ErrorCode, Kind, MAX_CANDIDATES, Message, RING_TIMEOUT, Reason, UserId,
 };
@@ -47,8 +47,10 @@ impl Calls {
             return self.say_again(&from, now);
         }
         let key = self.fresh_key();
+        let policy = self.policy;
+        let keep = if policy == AnswerPolicy::Ring { RINGING } else { PROVING };
         // Who calls anew keeps their place, and does not make it a fresh one.
-        let placed = self.calls.get(&from).map(|call| if call.is_unproved() { call.placed } else { now });
+        let kept = self.calls.get(&from).map(|call| if call.is_unproved() { call.kept_until } else { now + keep });
         if let Some(call) = self.calls.get(&from) {
             // Without two different call IDs the other side would take the `leave` for its new call.
             let tell = !glare && call.call_id.is_some() && call_id.is_some() && call.call_id != call_id;
@@ -65,19 +67,23 @@ impl Calls {
                 }
             }
         }
-        let unasked = self.policy == AnswerPolicy::Auto && !glare;
-        if !glare && !self.make_room(unasked, placed.is_some(), now) {
+        let kept = match kept {
+            _ if glare => Some(now),
+            Some(until) => self.make_room(MAX_UNPROVED - 1, now).then_some(until),
+            None => self.admit(&from, keep, now),
+        };
+        let Some(kept) = kept else {
             return self.say_leave(from, call_id, Reason::Busy, Weight::Light, now);
-        }
+        };
         let state = State::Connecting { until: now + CONNECT_TIMEOUT };
         let mut call = Call::new(key, call_id.clone(), Direction::Incoming, now, state);
-        (call.origin, call.offer, call.unasked) = (origin, Some(digest), unasked);
-        call.placed = placed.unwrap_or(now);
+        (call.origin, call.offer, call.kept_until) = (origin, Some(digest), kept);
+        // Whoever has just called them wants to talk.
+        call.unasked = policy == AnswerPolicy::Auto && !glare;
         let early = self.early.remove(&from).filter(|e| agree(&e.call_id, &call_id));
         let mut candidates = early.map(|e| e.candidates).unwrap_or_default();
         candidates.retain(|candidate| call.takes(candidate));
-        // Whoever has just called them wants to talk.
-        let rings = self.policy == AnswerPolicy::Ring && !glare;
+        let rings = policy == AnswerPolicy::Ring && !glare;
         self.calls.insert(from.clone(), call);
         self.report(&from, Event::Incoming);
         if !rings {

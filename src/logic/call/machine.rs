@@ -2,17 +2,21 @@
 //! side says is in `hear`.
 
 use std::collections::{HashMap, VecDeque};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::ended::{Ended, Entry};
 use super::speech::{Speech, Weight};
 use super::state::{Call, Early, State};
 use super::{
-    AnswerPolicy, CallInfo, CallKey, Direction, EndCode, Event, Input, MAX_UNPROVED, Output, PROVING, RECOVERY_TIMEOUT,
+    AnswerPolicy, CallInfo, CallKey, Direction, EndCode, Event, Input, MAX_UNPROVED, Output, RECOVERY_TIMEOUT, TURNS,
 };
+use crate::logic::allowance::Allowances;
 use crate::protocol::{
     CONNECT_TIMEOUT, Candidate, Description, ErrorCode, Kind, Message, RING_TIMEOUT, Reason, UserId,
 };
+
+/// Callers whose turns are remembered; of more, whoever's was longest ago is forgotten.
+const MAX_CALLERS: usize = 256;
 
 /// The machine. Contract: after each [`Calls::handle`] or [`Calls::handle_timeout`] drain [`Calls::poll_output`], then
 /// sleep until [`Calls::poll_timeout`].
@@ -27,6 +31,8 @@ pub struct Calls {
     pub(super) early: HashMap<UserId, Early>,
     pub(super) ended: Ended,
     pub(super) speech: Speech,
+    /// Who has had a time to themselves of late.
+    turns: Allowances<UserId>,
     pub(super) outputs: VecDeque<Output>,
 }
 
@@ -43,6 +49,7 @@ impl Calls {
             early: HashMap::new(),
             ended: Ended::default(),
             speech: Speech::default(),
+            turns: Allowances::new(MAX_CALLERS),
             outputs: VecDeque::new(),
         }
     }
@@ -116,7 +123,7 @@ impl Calls {
             Input::UnknownTarget { user, call_id } => self.unknown_target(&user, &call_id, now),
             Input::Dial { user, call_id } => self.dial(user, call_id, now),
             Input::PickUp => {
-                let ringing = self.calls.values().filter(|c| matches!(c.state, State::Ringing { .. }));
+                let ringing = self.calls.values().filter(|c| c.rings());
                 if let Some(key) = ringing.map(|c| c.key).min() {
                     self.pick_up(key, now);
                 }
@@ -149,18 +156,14 @@ impl Calls {
                     self.say(Message::Candidate { user_id: None, target_id, candidate, call_id }, Weight::Needed, now);
                 }
             }
-            Input::Reached { key } => {
-                if let Some((_, call)) = self.by_key(key) {
-                    call.reached = true;
-                }
-            }
+            Input::Reached { key } => self.proved(key),
             Input::Connected { key } => {
+                self.proved(key);
                 if let Some((user, call)) = self.by_key(key) {
                     // A connection that comes up has its answer; one that comes back may do so without.
                     if let State::Connecting { .. } = call.state {
                         call.said.arrived();
                     }
-                    call.reached = true;
                     call.state = State::Connected;
                     self.report(&user, Event::Connected);
                 }
@@ -210,7 +213,7 @@ impl Calls {
         if let Some(call) = self.calls.get(&user) {
             return self.pick_up(call.key, now);
         }
-        if !self.make_room(false, true, now) {
+        if !self.make_room(MAX_UNPROVED, now) {
             return;
         }
         let key = self.fresh_key();
@@ -236,26 +239,56 @@ impl Calls {
         self.calls.values().filter(|c| !c.is_unproved()).count() >= self.max_calls
     }
 
-    /// Makes room for one more call by ending unproved ones, the oldest first. `false`: there is no room to be had.
-    /// `ours`: the new call has a right to its place, so those that may yet prove themselves make way as well.
-    pub(super) fn make_room(&mut self, unproved: bool, ours: bool, now: Instant) -> bool {
+    /// Gives a caller a place, and says until when it is kept for them; `None`: there is none to be had.
+    pub(super) fn admit(&mut self, from: &UserId, keep: Duration, now: Instant) -> Option<Instant> {
+        let others = self.in_the_way(MAX_UNPROVED - 1)?;
+        if others.iter().any(|(until, ..)| *until > now) {
+            return None;
+        }
+        let has_turn = self.turns.take(from, keep * TURNS, keep * TURNS, now);
+        if !has_turn && !others.is_empty() {
+            return None;
+        }
+        self.end_unproved(others, now);
+        Some(if has_turn { now + keep } else { now })
+    }
+
+    /// Makes room for a call that has a right to its place, beside at most so many unproved ones. `false`: others have, too.
+    pub(super) fn make_room(&mut self, beside: usize, now: Instant) -> bool {
+        let others = self.in_the_way(beside);
+        let room = others.is_some();
+        self.end_unproved(others.unwrap_or_default(), now);
+        room
+    }
+
+    /// The unproved calls that one more call leaves no place for, where at most so many may stay; `None`: there is none for
+    /// the call itself.
+    fn in_the_way(&self, stay: usize) -> Option<Vec<(Instant, CallKey, UserId)>> {
         if self.is_full() {
-            return false;
+            return None;
         }
-        let theirs = self.calls.iter().filter(|(_, c)| c.is_unproved());
-        let mut theirs: Vec<_> = theirs.map(|(user, c)| (c.placed, c.key, user.clone())).collect();
-        theirs.sort_by_key(|(placed, key, _)| (*placed, *key));
-        let free = self.max_calls - (self.calls.len() - theirs.len()) - 1;
-        let stay = free.min(MAX_UNPROVED - usize::from(unproved));
-        theirs.truncate(theirs.len().saturating_sub(stay));
-        if !ours && theirs.iter().any(|(placed, ..)| now.saturating_duration_since(*placed) < PROVING) {
-            return false;
-        }
+        let unproved = self.calls.iter().filter(|(_, c)| c.is_unproved());
+        let mut unproved: Vec<_> = unproved.map(|(user, c)| (c.kept_until, c.key, user.clone())).collect();
+        unproved.sort();
+        let free = self.max_calls - (self.calls.len() - unproved.len()) - 1;
+        unproved.truncate(unproved.len().saturating_sub(free.min(stay)));
+        Some(unproved)
+    }
+
+    fn end_unproved(&mut self, calls: Vec<(Instant, CallKey, UserId)>, now: Instant) {
         let why = "it made way for a newer call, having shown nothing but an offer";
-        for (.., user) in &theirs {
-            self.end(user, Some(Reason::Busy), Reason::Busy, why, now);
+        for (.., user) in calls {
+            self.end(&user, Some(Reason::Busy), Reason::Busy, why, now);
         }
-        true
+    }
+
+    /// The other side is there and wants this call.
+    fn proved(&mut self, key: CallKey) {
+        if let Some((user, call)) = self.by_key(key)
+            && !std::mem::replace(&mut call.reached, true)
+        {
+            self.turns.forget(&user);
+        }
     }
 
     /// Asks for the connection that answers.
@@ -428,7 +461,7 @@ impl Calls {
 
     /// The call whose connection reports. One that rings has no connection yet.
     fn by_key(&mut self, key: CallKey) -> Option<(UserId, &mut Call)> {
-        let connection_of = |c: &Call| c.key == key && !matches!(c.state, State::Ringing { .. });
+        let connection_of = |c: &Call| c.key == key && !c.rings();
         self.calls.iter_mut().find(|(_, c)| connection_of(c)).map(|(u, c)| (u.clone(), c))
     }
 }

@@ -25,11 +25,18 @@ use crate::protocol::{Candidate, ErrorCode, Kind, Message, Reason, UserId};
 
 /// How long a broken connection may take to come back before the call is given up.
 pub const RECOVERY_TIMEOUT: Duration = Duration::from_secs(30);
-/// Calls that were answered without asking anybody, and whose caller has not answered a connectivity check yet. Anybody can
-/// send an offer, so they fill free places only, few of them, and the oldest makes way for the next.
+/// Calls of which there is nothing but an offer: nobody has picked up, or nobody was asked and the caller has not answered a
+/// connectivity check yet. Anybody can send an offer, so they fill free places only, few of them, and the oldest makes way
+/// for the next.
 pub const MAX_UNPROVED: usize = 3;
-/// How long such a call is left to prove itself before it makes way for another caller's: a check takes less.
+/// How long a call that nobody was asked about is left to prove itself before it makes way for another caller's: a check
+/// takes less.
 pub const PROVING: Duration = Duration::from_millis(1500);
+/// How long a call rings before it makes way for another caller's: somebody may be on their way to pick up.
+pub const RINGING: Duration = Duration::from_secs(10);
+/// A caller has such a time to themselves once in so many times as long, or anew after a call that proved itself. Otherwise
+/// they take free places only, and make way at once.
+const TURNS: u32 = 6;
 /// How long candidates that came before their offer are kept.
 pub const EARLY_CANDIDATES_TIMEOUT: Duration = Duration::from_secs(10);
 

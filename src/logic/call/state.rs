@@ -41,8 +41,8 @@ pub(super) struct Call {
     pub(super) since: Instant,
     /// Nobody was asked before it was answered.
     pub(super) unasked: bool,
-    /// Since when its user has had this place; a call that replaces a mere offer has that offer's.
-    pub(super) placed: Instant,
+    /// Until when it keeps its place unproved, whoever else calls.
+    pub(super) kept_until: Instant,
     /// The other side has answered a connectivity check.
     pub(super) reached: bool,
     pub(super) state: State,
@@ -73,7 +73,7 @@ impl Call {
             direction,
             since,
             unasked: false,
-            placed: since,
+            kept_until: since,
             reached: false,
             state,
             origin: Origin::default(),
@@ -88,7 +88,11 @@ impl Call {
 
     /// All that the caller has shown so far is an offer.
     pub(super) fn is_unproved(&self) -> bool {
-        self.unasked && !self.reached
+        self.rings() || self.unasked && !self.reached
+    }
+
+    pub(super) fn rings(&self) -> bool {
+        matches!(self.state, State::Ringing { .. })
     }
 
     /// Basic clients send no call ID.

@@ -80,33 +80,72 @@ fn refusals_leave_room_for_what_calls_need() {
     assert_eq!(door.tell(Input::Answered { key, sdp: "answer".into() }).len(), 1);
 }
 
-/// Each new offer replaces the call before it, and must not make a fresh one of it.
+/// Each new offer replaces the call before it, or comes after its end, and must not make a fresh one of it. Who is told that
+/// all is busy calls again half a second later.
 #[test]
 fn three_strangers_who_call_without_end_leave_an_honest_caller_the_time_to_connect() {
     const NAMES: [&str; 3] = ["a", "b", "c"];
-    let mut door = Door::new(AnswerPolicy::Auto, 4);
-    let mut connected = 0;
-    for round in 0..20 {
-        let mut key = None;
-        for n in 0..3 * 45 {
-            door.wait(Duration::from_secs(1) / 45);
-            let (name, call) = (NAMES[n % 3], format!("{round} {n}"));
-            if door.calls.hears(&id(name), door.now) {
-                door.tell(offer(name, Some(&call), &call));
+    for leaves in [false, true] {
+        let mut door = Door::new(AnswerPolicy::Auto, 4);
+        let mut connected = 0;
+        for round in 0..20 {
+            let mut admitted = None;
+            for n in 0..4 * 45 {
+                door.wait(Duration::from_secs(1) / 45);
+                let (name, call) = (NAMES[n % 3], format!("{round} {n}"));
+                if door.calls.hears(&id(name), door.now) {
+                    if leaves {
+                        door.tell(leave(name, None, true));
+                    }
+                    door.tell(offer(name, Some(&call), &call));
+                }
+                if n >= 70 && n % 22 == 4 && admitted.is_none() {
+                    let outputs = door.tell(offer("honest", Some(&call), &call));
+                    admitted = (left_with(&outputs) != Some(Reason::Busy) || closed(&outputs).is_some())
+                        .then(|| (key_of(&outputs), n));
+                }
+                // The other side's candidates came, and a check was answered.
+                if let Some((key, since)) = admitted
+                    && n == since + 55
+                {
+                    let there = door.states().iter().any(|(name, _)| name == "honest");
+                    connected += u32::from(there);
+                    door.tell(Input::Reached { key });
+                }
             }
-            if n == 70 {
-                key = Some(key_of(&door.tell(offer("honest", Some(&call), &call))));
-            }
-            // The other side's candidates came, and a check was answered.
-            if n == 125 {
-                let there = door.states().iter().any(|(name, _)| name == "honest");
-                connected += u32::from(there);
-                door.tell(Input::Reached { key: key.unwrap() });
-            }
+            door.tell(leave("honest", None, true));
         }
-        door.tell(leave("honest", None, true));
+        assert_eq!(connected, 20, "leaves: {leaves}");
     }
-    assert_eq!(connected, 20);
+}
+
+/// They call anew once a second, as often as they are heard; she presses every two seconds for up to a minute.
+#[test]
+fn strangers_who_ring_without_end_leave_a_person_the_time_to_be_picked_up() {
+    for (strangers, max_calls) in [(1, 1), (3, 1), (3, 2), (3, 8), (12, 8)] {
+        let mut door = Door::new(AnswerPolicy::Ring, max_calls);
+        let mut rung = [0; 4];
+        for second in 0..400_u32 {
+            for n in 0..strangers {
+                let (name, call) = (format!("stranger {n}"), format!("{second} {n}"));
+                door.tell(leave(&name, None, true));
+                door.tell(offer(&name, Some(&call), &call));
+            }
+            assert!(door.states().len() <= MAX_UNPROVED.min(max_calls));
+            let rings = |door: &Door| door.states().iter().any(|(name, _)| name == "anna");
+            match second % 100 {
+                60.. => drop(door.tell(leave("anna", None, true))),
+                n if n % 2 == 0 && !rings(&door) => {
+                    let call = second.to_string();
+                    door.tell(offer("anna", Some(&call), &call));
+                }
+                _ => {}
+            }
+            rung[second as usize / 100] += u32::from(rings(&door));
+            door.wait(Duration::from_secs(1));
+        }
+        assert!(rung.iter().all(|seconds| *seconds >= 10), "{strangers} strangers, {max_calls} calls: {rung:?}");
+    }
 }
 
 #[test]
