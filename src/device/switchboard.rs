@@ -220,11 +220,15 @@ impl Switchboard {
                 if !self.hears(&from) {
                     return;
                 }
-                let sdp = offer.sdp;
-                let input = match sdp::check(&sdp) {
+                let (origin, sdp) = (origin(&offer.sdp), offer.sdp);
+                let checked = match self.calls.has_begun(&from, &call_id, &origin) {
+                    true => sdp::check(&sdp),
+                    false => sdp::check_first(&sdp),
+                };
+                let input = match checked {
                     Ok(()) => {
                         let kind = kind.or_else(|| self.people.get(&from).copied()).unwrap_or_default();
-                        Input::Offer { from, call_id, origin: origin(&sdp), sdp, kind }
+                        Input::Offer { from, call_id, origin, sdp, kind }
                     }
                     Err(error) => Input::BadOffer { from, call_id, detail: error.to_string() },
                 };

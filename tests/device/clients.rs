@@ -1,6 +1,6 @@
 //! Other people's clients, as far as a person at the device has to hear of them.
 
-use callbox::protocol::{ErrorCode, Message};
+use callbox::protocol::{ErrorCode, Message, Reason};
 
 use crate::caller::{Caller, Door, at_callbox};
 
@@ -40,20 +40,31 @@ async fn a_browser_without_h264_is_heard_and_the_status_says_why_it_sees_nothing
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn sections_that_cannot_share_a_transport_are_refused_before_anything_opens() {
+async fn an_offer_that_is_of_no_use_is_refused_before_anything_opens_or_rings() {
     let server = at_callbox().await;
-    let door = Door::open(&server.url, "").await;
-    let mut anna = Caller::join(&server.url, "anna").await;
-    let offer = anna.offer(wire(WITHOUT_BUNDLE));
-    anna.say(&offer).await;
-    let refusal = anna
-        .hear("an error", |m| match m {
-            Message::Error { code: ErrorCode::BadSdp, message, .. } => Some(message),
-            _ => None,
-        })
-        .await;
-    assert!(refusal.contains("BUNDLE is required"), "{refusal}");
-    let status = door.status().await;
-    assert!(status["media"]["microphone"].is_null() && status["calls"].as_array().unwrap().is_empty(), "{status:#}");
-    door.close().await;
+    let foreign = WITHOUT_H264.replace("opus/48000", "L16/48000");
+    for (name, answer) in [("anna", ""), ("ben", "calls = { answer = \"ring\" }")] {
+        let door = Door::open(&server.url, answer).await;
+        let mut caller = Caller::join(&server.url, name).await;
+        for (sdp, reason) in [(WITHOUT_BUNDLE, "BUNDLE is required"), (foreign.as_str(), "nothing in the description")]
+        {
+            let offer = caller.offer(wire(sdp));
+            caller.say(&offer).await;
+            let refusal = caller
+                .hear("an error", |m| match m {
+                    Message::Error { code: ErrorCode::BadSdp, message, .. } => Some(message),
+                    Message::Ringing { .. } => panic!("it rings"),
+                    _ => None,
+                })
+                .await;
+            assert!(refusal.contains(reason), "{refusal}");
+            assert_eq!(caller.hear_leave().await, Some(Reason::Failed));
+        }
+        let status = door.status().await;
+        assert!(
+            status["media"]["microphone"].is_null() && status["calls"].as_array().unwrap().is_empty(),
+            "{status:#}"
+        );
+        door.close().await;
+    }
 }

@@ -15,6 +15,16 @@ use crate::protocol::{
 const MAX_EARLY_USERS: usize = 16;
 
 impl Calls {
+    /// Whether an offer would change a call. Others begin one, or stand for the one that still rings, and so have to be good
+    /// for a whole call.
+    pub fn has_begun(&self, from: &UserId, call_id: &Option<String>, origin: &Origin) -> bool {
+        let changes = |call: &Call| match call.state {
+            State::Ringing { .. } | State::Dialing { .. } => false,
+            State::Connecting { .. } | State::Connected | State::Recovering { .. } => call.is_meant_by(call_id, origin),
+        };
+        self.calls.get(from).is_some_and(changes)
+    }
+
     pub(super) fn offer(
         &mut self,
         from: UserId,

@@ -150,6 +150,20 @@ fn rings_until_somebody_picks_up() {
 }
 
 #[test]
+fn an_offer_changes_a_call_once_that_was_picked_up() {
+    let mut door = Door::new(AnswerPolicy::Ring, 4);
+    let has_begun = |door: &Door, call: &str| door.calls.has_begun(&id("anna"), &Some(call.into()), &origin("1", 2));
+    assert!(!has_begun(&door, "c1"));
+    door.tell(offer("anna", Some("c1"), "1"));
+    assert!(!has_begun(&door, "c1"), "it takes the place of the one that rings");
+    door.tell(Input::PickUp);
+    assert!(has_begun(&door, "c1") && !has_begun(&door, "c2"));
+    door.tell(Input::HangUp);
+    door.tell(Input::Dial { user: id("anna"), call_id: "c3".into() });
+    assert!(!has_begun(&door, "c3"), "both call");
+}
+
+#[test]
 fn nobody_picks_up() {
     let mut door = Door::new(AnswerPolicy::Ring, 4);
     door.tell(offer("anna", None, "1"));

@@ -17,6 +17,7 @@ mod setup;
 mod socket;
 mod stack;
 mod stats;
+mod stun;
 #[cfg(test)]
 mod tests;
 
@@ -128,7 +129,7 @@ impl Peer {
         settings: &PeerSettings,
         offer_sdp: &str,
     ) -> Result<(Peer, String, Receiver<PeerEvent>), PeerError> {
-        super::sdp::check(offer_sdp)?;
+        super::sdp::check_first(offer_sdp)?;
         let (peer, events) = Peer::start(settings).await?;
         let answer = peer.guarded(peer.connection.answer(offer_sdp)).await?;
         let answer = peer.connection.with_candidates(answer).await;

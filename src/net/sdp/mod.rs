@@ -54,10 +54,22 @@ pub enum SdpError {
 
 /// Whether an offer, first or further, can be answered at all.
 pub fn check(offer: &str) -> Result<(), SdpError> {
+    checked(offer).map(drop)
+}
+
+/// Whether a call can begin with an offer: there is something in it to send or to play.
+pub fn check_first(offer: &str) -> Result<(), SdpError> {
+    if checked(offer)?.is_empty() { Err(SdpError::NothingInCommon) } else { Ok(()) }
+}
+
+fn checked(offer: &str) -> Result<Terms, SdpError> {
     let description = Description::read(offer)?;
     let terms = Terms::of(&description, Kind::Offer, Equipment::default())?;
     // A further offer may take everything away, the transport as well.
-    if terms.transport.is_some() { Remote::of(&description, &terms).map(drop) } else { Ok(()) }
+    if terms.transport.is_some() {
+        Remote::of(&description, &terms)?;
+    }
+    Ok(terms)
 }
 
 /// The session's name in the `o=` line (RFC 8866, section 5.2: the session ID; not the version). It tells calls of one

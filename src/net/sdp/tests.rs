@@ -93,7 +93,7 @@ fn every_client_gets_what_it_can_take() {
         (PION, vec!["audio 111 sendrecv", "video 106 sendonly"]),
         (WITHOUT_H264, vec!["audio 111 sendrecv", "video 0", data]),
     ] {
-        assert_eq!(check(offer), Ok(()));
+        assert_eq!((check(offer), check_first(offer)), (Ok(()), Ok(())));
         assert_eq!(check(&offer.replace('\n', "\r\n")), Ok(()));
         assert_eq!(answered(offer), expected);
     }
@@ -225,6 +225,7 @@ fn sections_come_and_go() {
     }
     let nothing = stopped.replace("m=audio 9", "m=audio 0").replace("m=application 9", "m=application 0");
     assert_eq!(check(&nothing), Ok(()), "all of it may be taken away");
+    assert_eq!(check_first(&nothing), Err(SdpError::NothingInCommon), "but no call begins so");
     assert_eq!(answered(&nothing), ["audio 0", "video 0", "application 0"]);
 }
 
@@ -301,6 +302,10 @@ fn refuses_with_the_reason() {
         let without = SAFARI.replace(&format!("a={name}:"), "a=x:");
         assert_eq!(check(&without), Err(SdpError::Missing(missing)));
     }
+    let foreign = with(SAFARI, "opus/48000", "PCMU/8000").replace("H264/90000", "VP8/90000");
+    assert_eq!((check(&foreign), check_first(&foreign)), (Ok(()), Err(SdpError::NothingInCommon)));
+    let silent = with(SAFARI, "opus/48000", "PCMU/8000");
+    assert_eq!(check_first(&silent), Ok(()), "a picture is something");
     assert_eq!(check(&SAFARI.replace("sha-256", "sha-1")), Err(SdpError::Missing("fingerprint:sha-256")));
 }
 
