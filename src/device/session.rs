@@ -134,7 +134,7 @@ async fn run(
         Err(error) => return Some((error.to_string(), blame(&error))),
     };
     let keys = KeyBudget::default();
-    let mut line = Line { key, call, peer, studio, place: None, reports, flow: None, keys, told: None };
+    let mut line = Line { key, call, peer, studio, place: None, reports, flow: None, keys, told: Vec::new() };
     let first = match role {
         Role::Answerer { .. } => {
             line.tell_why_no_picture();
@@ -204,8 +204,8 @@ struct Line {
     flow: Option<Flow>,
     /// What this call may ask of the encoder that all share.
     keys: KeyBudget,
-    /// Why the other side gets no pictures, as it stands in the log.
-    told: Option<NoPicture>,
+    /// Why the other side gets no pictures, each reason that stands in the log.
+    told: Vec<NoPicture>,
 }
 
 impl Line {
@@ -306,10 +306,9 @@ impl Line {
 
     /// Once a call and reason.
     fn tell_why_no_picture(&mut self) {
-        let why = self.peer.no_picture();
-        if let Some(why) = why.filter(|why| self.told != Some(*why)) {
+        if let Some(why) = self.peer.no_picture().filter(|why| !self.told.contains(why)) {
             log::warn!(call = self.call.as_str(); "sound only: {why}");
-            self.told = Some(why);
+            self.told.push(why);
         }
     }
 

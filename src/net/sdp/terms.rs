@@ -101,7 +101,10 @@ impl Terms {
         });
         let video = match video {
             Some(video) if video.format.is_ok() => Some(video),
-            other => left_out(description, presumed, equipment).or(other),
+            other => match left_out(description, presumed, equipment) {
+                Some(better @ Video { format: Err(NoPicture::NotBundled), .. }) => Some(better),
+                worse => other.or(worse),
+            },
         };
         let video = video.or_else(|| match kind {
             Kind::Answer => declined(description, equipment),
@@ -191,18 +194,14 @@ fn is_ours(section: &Section<'_>, presumed: Presumed) -> bool {
     }
 }
 
-/// The video section that could be served, were it in the group that others are in.
+/// A video section outside the group that others are in, first of all one that could be served, were it inside.
 fn left_out(description: &Description<'_>, presumed: Presumed, equipment: Equipment) -> Option<Video> {
-    let others = description.sections.iter().any(|s| is_ours(s, presumed) && !s.rejected && description.is_bundled(s));
-    let is_left_out = |section: &Section<'_>| {
-        section.medium == Medium::Video
-            && !section.rejected
-            && is_ours(section, presumed)
-            && !description.is_bundled(section)
-    };
-    let section = description.sections.iter().position(is_left_out).filter(|_| others)?;
-    let wanted = description.sections.get(section).is_some_and(|section| section.receives) && equipment.camera;
-    Some(Video { section, wanted, format: Err(NoPicture::NotBundled) })
+    let live = || description.sections.iter().enumerate().filter(|(_, section)| !section.rejected);
+    live().find(|(_, section)| is_ours(section, presumed) && description.is_bundled(section))?;
+    let outside = live().filter(|(_, s)| s.medium == Medium::Video && !description.is_bundled(s));
+    let (index, section) = outside.min_by_key(|(_, section)| !is_ours(section, presumed))?;
+    let why = h264::choose(section, presumed).err().unwrap_or(NoPicture::NotBundled);
+    Some(Video { section: index, wanted: section.receives && equipment.camera, format: Err(why) })
 }
 
 /// The video section of an answer that says no.

@@ -194,6 +194,12 @@ fn one_section_needs_no_group_and_several_do() {
     let partly = with(CHROMIUM, "BUNDLE 0 1 2", "BUNDLE 0 2");
     assert_eq!(answered(&partly), ["audio 111 sendrecv", "video 0", "application webrtc-datachannel"]);
     assert_eq!(terms(&partly).unwrap().no_picture(), Some(NoPicture::NotBundled));
+    let foreign = partly.replace("H264/90000", "H265/90000");
+    assert_eq!(
+        terms(&foreign).unwrap().no_picture(),
+        Some(NoPicture::NoH264),
+        "it would be of no use in the group either"
+    );
     let alone = with(CHROMIUM, "BUNDLE 0 1 2", "BUNDLE 0");
     assert_eq!(answered(&alone), ["audio 111 sendrecv", "video 0", "application 0"]);
     assert_eq!(terms(&alone).unwrap().no_picture(), Some(NoPicture::NotBundled));
