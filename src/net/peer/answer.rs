@@ -22,8 +22,9 @@ impl Connection {
         let terms = Terms::of(&offer, Kind::Offer, self.equipment)?;
         let known = self.negotiated();
         let terms = match &known {
-            // The stack opens SCTP with the first descriptions or not at all.
+            // The stack opens SCTP with the first descriptions or not at all, and once.
             Some(Negotiated { data: None, .. }) => terms.without_data(&offer),
+            Some(Negotiated { data: Some(_), .. }) if self.incoming.is_data_over() => terms.without_data(&offer),
             Some(Negotiated { data: Some(_), .. }) | None => terms,
         };
         if known.is_none() && terms.is_empty() {
@@ -44,7 +45,7 @@ impl Connection {
             }
         };
         if !is_first {
-            self.incoming.renegotiated(&section);
+            self.incoming.renegotiated(&section, &terms);
         }
         let own = Description::read(&own)?;
         let answer = sdp::answer(&offer, &terms, &self.local(&own, next.setup)?);

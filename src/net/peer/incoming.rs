@@ -2,6 +2,7 @@
 //! they only put events into the queue or spawn.
 
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
 
@@ -53,6 +54,8 @@ pub(super) struct Incoming {
     section: Mutex<(Option<String>, u16)>,
     /// When the other side's transport went to another section.
     moved: Mutex<Option<Instant>>,
+    /// The other side took the section of the data channels away, and may end SCTP.
+    data_is_over: AtomicBool,
     channel: Mutex<Option<Arc<dyn DataChannel>>>,
     tasks: Mutex<Option<Vec<AbortHandle>>>,
     /// There is something to look at.
@@ -65,8 +68,8 @@ impl Incoming {
         // Where we offer, the first one.
         let section = Mutex::new((Some("0".to_owned()), 0));
         let gathering = Gathering::new();
-        let moved = Mutex::default();
-        Incoming { events, traffic, gathering, relays, section, moved, channel, tasks, nudge: Notify::new() }
+        let (moved, data_is_over, nudge) = (Mutex::default(), AtomicBool::new(false), Notify::new());
+        Incoming { events, traffic, gathering, relays, section, moved, data_is_over, channel, tasks, nudge }
     }
 
     /// From now on candidates belong to the section of this offer that has the transport. Gives back the one before.
@@ -86,10 +89,17 @@ impl Incoming {
     }
 
     /// A further offer counts from now on. `before`: where candidates belonged until then.
-    pub(super) fn renegotiated(&self, before: &(Option<String>, u16)) {
+    pub(super) fn renegotiated(&self, before: &(Option<String>, u16), terms: &Terms) {
+        if terms.data.is_none() {
+            self.data_is_over.store(true, Ordering::Relaxed);
+        }
         if *before != *lock(&self.section) {
             *lock(&self.moved) = Some(Instant::now());
         }
+    }
+
+    pub(super) fn is_data_over(&self) -> bool {
+        self.data_is_over.load(Ordering::Relaxed)
     }
 
     /// The other side has closed the transport.
@@ -173,7 +183,7 @@ impl Incoming {
                 }
             }
             let Some(connection) = connection.upgrade() else { return };
-            if is_closed(&*connection).await {
+            if is_closed(&*connection, !self.is_data_over()).await {
                 return self.closed();
             }
             let now = Instant::now();
@@ -218,11 +228,12 @@ fn any_check(report: &RTCStatsReport) -> bool {
     })
 }
 
-pub(super) async fn is_closed(connection: &dyn PeerConnection) -> bool {
+/// `data`: the call has data channels.
+pub(super) async fn is_closed(connection: &dyn PeerConnection, data: bool) -> bool {
     if let Some(sctp) = connection.sctp().await
         // In this order: the handshake may end between the two questions.
         && let (Ok(channels), Ok(state)) = (sctp.max_channels().await, sctp.state().await)
-        && has_ended(state, channels)
+        && has_ended(state, channels, data)
     {
         return true;
     }
@@ -235,9 +246,10 @@ pub(super) async fn is_closed(connection: &dyn PeerConnection) -> bool {
 }
 
 /// Whether an SCTP association is over. The side that did not begin it is CLOSED until the last step of the handshake as
-/// well (RFC 9260, section 5.1), and only after that step are the streams of both sides known.
-fn has_ended(state: RTCSctpTransportState, channels: Option<u16>) -> bool {
-    state == RTCSctpTransportState::Closed && channels.is_some()
+/// well (RFC 9260, section 5.1), and only after that step are the streams of both sides known. Where its section was taken
+/// away its end says nothing of the call.
+fn has_ended(state: RTCSctpTransportState, channels: Option<u16>, data: bool) -> bool {
+    data && state == RTCSctpTransportState::Closed && channels.is_some()
 }
 
 /// The connection's callbacks.
@@ -308,9 +320,10 @@ mod tests {
 
     #[test]
     fn an_association_that_is_not_up_yet_is_not_over() {
-        assert!(!has_ended(RTCSctpTransportState::Closed, None));
-        assert!(!has_ended(RTCSctpTransportState::Connecting, None));
-        assert!(!has_ended(RTCSctpTransportState::Connected, Some(65535)));
-        assert!(has_ended(RTCSctpTransportState::Closed, Some(65535)));
+        assert!(!has_ended(RTCSctpTransportState::Closed, None, true));
+        assert!(!has_ended(RTCSctpTransportState::Connecting, None, true));
+        assert!(!has_ended(RTCSctpTransportState::Connected, Some(65535), true));
+        assert!(has_ended(RTCSctpTransportState::Closed, Some(65535), true));
+        assert!(!has_ended(RTCSctpTransportState::Closed, Some(65535), false), "the call goes on without");
     }
 }

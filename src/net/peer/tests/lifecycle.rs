@@ -272,7 +272,7 @@ async fn no_moment_of_coming_up_looks_like_the_end() {
                     None => false,
                 };
                 while !agreed().await {
-                    assert!(!is_closed(&*connection).await);
+                    assert!(!is_closed(&*connection, true).await);
                     tokio::task::yield_now().await;
                 }
             }

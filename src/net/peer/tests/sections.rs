@@ -100,7 +100,8 @@ async fn sections_are_paused_taken_away_and_added_during_the_call() {
     let nothing =
         nothing.iter().fold(offer.clone(), |sdp, kind| sdp.replace(&format!("m={kind} 9"), &format!("m={kind} 0")));
     assert_eq!(media(&side.peer.renegotiate(&nothing).await.unwrap()), ["audio 0", "video 0", "application 0"]);
-    side.peer.renegotiate(&offer).await.unwrap();
+    let answer = side.peer.renegotiate(&offer).await.unwrap();
+    assert_eq!(media(&answer), ["audio 9", "video 9", "application 0"], "SCTP does not come back");
     is_heard(&browser, &mut side, 3).await;
     side.peer.close().await;
 }
