@@ -7,6 +7,8 @@
 //! - Checks go wherever the other side's candidates point, unasked and often (a hundred a second on each path), so what
 //!   goes out of them altogether is limited.
 //! - Once the other side's consent has expired, nothing but checks goes out (RFC 7675).
+//!
+//! What goes by way of a TURN server counts like what goes straight there.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -22,6 +24,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 use webrtc::runtime::{AsyncUdpSocket, RecvMeta, Runtime, TokioRuntime, Transmit};
 
+use super::stun::{self, BINDING_REQUEST, BINDING_SUCCESS, Path, USE_CANDIDATE};
 use crate::base::lock::lock;
 
 /// What a socket may hold for us, in bytes, as far as the kernel allows (`net.core.rmem_max`): two seconds of a call's
@@ -29,7 +32,7 @@ use crate::base::lock::lock;
 const RECEIVE_BUFFER: usize = 1 << 20;
 /// Nominations that wait for an answer; a caller has a few paths. Of more than this the oldest is forgotten.
 const MAX_NOMINATIONS: usize = 8;
-/// Longest nomination that is kept: it has a dozen attributes.
+/// Longest datagram with a nomination that is kept: it has a dozen attributes.
 const MAX_NOMINATION: usize = 548;
 /// Connectivity checks of a connection that go out at once, and so many more after each pause. They come in lots, since the
 /// stack asks in the same order each time and single ones would all go to the first path. What is beyond is not sent; the
@@ -137,17 +140,22 @@ impl AsyncUdpSocket for Socket {
     }
 
     fn poll_send(&self, cx: &mut Context<'_>, transmit: &Transmit<'_>) -> Poll<io::Result<usize>> {
-        if self.traffic.is_muted() && !is_check(transmit.contents) {
+        let (path, message) = stun::unwrapped(transmit.destination, transmit.contents);
+        if self.traffic.is_muted() && !stun::is_stun(message) {
             return Poll::Ready(Ok(transmit.contents.len()));
         }
-        match kind(transmit.contents) {
-            Some(BINDING_REQUEST) if !lock(&self.traffic.checks).may_go(transmit.destination, Instant::now()) => {
+        match stun::kind(message) {
+            Some(BINDING_REQUEST) if !lock(&self.traffic.checks).may_go(path, Instant::now()) => {
                 return Poll::Ready(Ok(transmit.contents.len()));
             }
-            Some(BINDING_SUCCESS) => lock(&self.nominations).answered_by_us(transmit.contents),
+            Some(BINDING_SUCCESS) => lock(&self.nominations).answered_by_us(message),
             Some(_) | None => {}
         }
-        self.socket.poll_send(cx, transmit)
+        let sent = self.socket.poll_send(cx, transmit);
+        if sent.is_pending() && stun::kind(message) == Some(BINDING_REQUEST) {
+            lock(&self.traffic.checks).comes_again();
+        }
+        sent
     }
 
     fn poll_recv(
@@ -157,12 +165,12 @@ impl AsyncUdpSocket for Socket {
         meta: &mut [RecvMeta],
     ) -> Poll<io::Result<usize>> {
         if let (Some(buffer), Some(meta)) = (buffers.first_mut(), meta.first_mut())
-            && let Some((from, datagram)) = lock(&self.nominations).due()
+            && let Some(Nomination { path, datagram, .. }) = lock(&self.nominations).due()
             && let Some(place) = buffer.get_mut(..datagram.len())
         {
             place.copy_from_slice(&datagram);
             *meta = RecvMeta::default();
-            (meta.addr, meta.len, meta.stride) = (from, datagram.len(), datagram.len());
+            (meta.addr, meta.len, meta.stride) = (path.address(), datagram.len(), datagram.len());
             return Poll::Ready(Ok(1));
         }
         let result = self.socket.poll_recv(cx, buffers, meta);
@@ -170,15 +178,16 @@ impl AsyncUdpSocket for Socket {
             self.traffic.arrived.store(true, Ordering::Relaxed);
             for (buffer, meta) in buffers.iter().zip(&*meta).take(count) {
                 for datagram in buffer.get(..meta.len).unwrap_or_default().chunks(meta.stride.max(1)) {
-                    if is_check(datagram) {
+                    let (path, message) = stun::unwrapped(meta.addr, datagram);
+                    if stun::is_stun(message) {
                         self.traffic.arrival.notify_one();
                     }
-                    match kind(datagram) {
+                    match stun::kind(message) {
                         Some(BINDING_REQUEST) => {
-                            lock(&self.traffic.checks).asked(meta.addr);
-                            lock(&self.nominations).asked(meta.addr, datagram);
+                            lock(&self.traffic.checks).asked(path);
+                            lock(&self.nominations).asked(path, message, datagram);
                         }
-                        Some(BINDING_SUCCESS) => lock(&self.nominations).answered(meta.addr),
+                        Some(BINDING_SUCCESS) => lock(&self.nominations).answered(path),
                         Some(_) | None => {}
                     }
                 }
@@ -202,19 +211,19 @@ struct Checks {
     /// Of the present lot, and when it began.
     left: u32,
     since: Option<Instant>,
-    asked: VecDeque<SocketAddr>,
+    asked: VecDeque<Path>,
 }
 
 impl Checks {
     /// A request has come, and one of ours may go back: that makes nothing more of what somebody sent.
-    fn asked(&mut self, from: SocketAddr) {
+    fn asked(&mut self, from: Path) {
         if self.asked.len() == MAX_ASKED {
             self.asked.pop_front();
         }
         self.asked.push_back(from);
     }
 
-    fn may_go(&mut self, to: SocketAddr, now: Instant) -> bool {
+    fn may_go(&mut self, to: Path, now: Instant) -> bool {
         if let Some(at) = self.asked.iter().position(|from| *from == to) {
             self.asked.remove(at);
             return true;
@@ -233,139 +242,104 @@ impl Checks {
         self.left = self.left.saturating_sub(1);
         may
     }
+
+    /// One that may go has to wait for the socket, and will be counted then.
+    fn comes_again(&mut self) {
+        self.left = (self.left + 1).min(CHECKS);
+    }
 }
 
 /// Nominations that the stack was not ready for. Everything here is as yet unproved; the stack itself checks what it is
 /// handed again as it did the first time.
 #[derive(Default)]
 struct Nominations {
-    waiting: VecDeque<(SocketAddr, Vec<u8>)>,
-    due: VecDeque<(SocketAddr, Vec<u8>)>,
+    waiting: VecDeque<Nomination>,
+    due: VecDeque<Nomination>,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+struct Nomination {
+    path: Path,
+    transaction: Vec<u8>,
+    /// As it came.
+    datagram: Vec<u8>,
 }
 
 impl Nominations {
-    fn asked(&mut self, from: SocketAddr, request: &[u8]) {
-        if request.len() > MAX_NOMINATION || !has_attribute(request, USE_CANDIDATE) {
+    /// `request`: what is in the datagram.
+    fn asked(&mut self, path: Path, request: &[u8], datagram: &[u8]) {
+        if datagram.len() > MAX_NOMINATION || !stun::has_attribute(request, USE_CANDIDATE) {
             return;
         }
-        self.waiting.retain(|(known, _)| *known != from);
+        self.waiting.retain(|known| known.path != path);
         if self.waiting.len() == MAX_NOMINATIONS {
             self.waiting.pop_front();
         }
-        self.waiting.push_back((from, request.to_vec()));
+        let transaction = stun::transaction(request).unwrap_or_default().to_vec();
+        self.waiting.push_back(Nomination { path, transaction, datagram: datagram.to_vec() });
     }
 
     /// The stack has answered a request: it was ready for it.
     fn answered_by_us(&mut self, response: &[u8]) {
-        self.waiting.retain(|(_, request)| transaction(request) != transaction(response));
+        self.waiting.retain(|known| Some(known.transaction.as_slice()) != stun::transaction(response));
     }
 
     /// The other side has answered a check of ours.
-    fn answered(&mut self, from: SocketAddr) {
-        if let Some(at) = self.waiting.iter().position(|(known, _)| *known == from) {
+    fn answered(&mut self, from: Path) {
+        if let Some(at) = self.waiting.iter().position(|known| known.path == from) {
             self.due.extend(self.waiting.remove(at));
         }
     }
 
-    fn due(&mut self) -> Option<(SocketAddr, Vec<u8>)> {
+    fn due(&mut self) -> Option<Nomination> {
         self.due.pop_front()
-    }
-}
-
-// STUN (RFC 8489, section 5): type, length, magic cookie, transaction ID, attributes.
-pub(super) const BINDING_REQUEST: u16 = 0x0001;
-pub(super) const BINDING_SUCCESS: u16 = 0x0101;
-pub(super) const USE_CANDIDATE: u16 = 0x0025;
-const COOKIE: [u8; 4] = [0x21, 0x12, 0xa4, 0x42];
-const HEADER: usize = 20;
-
-/// The type of a STUN message; `None`: it is none.
-pub(super) fn kind(datagram: &[u8]) -> Option<u16> {
-    let cookie = datagram.get(4..8)?;
-    (cookie == COOKIE).then(|| word(datagram, 0)).flatten()
-}
-
-fn transaction(message: &[u8]) -> Option<&[u8]> {
-    message.get(8..HEADER)
-}
-
-pub(super) fn has_attribute(message: &[u8], wanted: u16) -> bool {
-    let mut at = HEADER;
-    while let (Some(kind), Some(length)) = (word(message, at), word(message, at + 2)) {
-        if kind == wanted {
-            return true;
-        }
-        at += 4 + usize::from(length).next_multiple_of(4);
-    }
-    false
-}
-
-fn word(bytes: &[u8], at: usize) -> Option<u16> {
-    bytes.get(at..at + 2)?.try_into().ok().map(u16::from_be_bytes)
-}
-
-/// Whether a datagram asks for consent rather than using it: STUN, also to and by way of a TURN server (RFC 8656, section
-/// 12.4: channel data has a header of four bytes).
-fn is_check(datagram: &[u8]) -> bool {
-    match datagram.first() {
-        Some(0..=3) => true,
-        Some(0x40..=0x4f) => datagram.get(4).is_none_or(|inner| *inner <= 3),
-        Some(_) | None => false,
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn message(kind: u16, transaction: u8, attributes: &[(u16, &[u8])]) -> Vec<u8> {
-        let mut body = Vec::new();
-        for (kind, value) in attributes {
-            body.extend(kind.to_be_bytes());
-            body.extend((value.len() as u16).to_be_bytes());
-            body.extend_from_slice(value);
-            body.resize(body.len().next_multiple_of(4), 0);
-        }
-        let length = (body.len() as u16).to_be_bytes();
-        [&kind.to_be_bytes(), &length, &COOKIE[..], &[transaction; 12], &body].concat()
-    }
+    use crate::net::peer::stun::SEND;
+    use crate::net::peer::stun::tests::{in_channel, in_indication, message};
 
     #[test]
     fn a_nomination_comes_again_after_the_answer_that_it_was_early_for() {
-        let (from, elsewhere) = ("192.0.2.1:9".parse().unwrap(), "192.0.2.2:9".parse().unwrap());
+        let [from, elsewhere] = ["192.0.2.1:9", "192.0.2.2:9"].map(|address| Path::Straight(address.parse().unwrap()));
         let nomination = message(BINDING_REQUEST, 1, &[(6, b"a:b"), (USE_CANDIDATE, b"")]);
         let mut nominations = Nominations::default();
-        nominations.asked(from, &message(BINDING_REQUEST, 2, &[(6, b"a:b"), (36, &[0; 4])]));
+        let ordinary = message(BINDING_REQUEST, 2, &[(6, b"a:b"), (36, &[0; 4])]);
+        nominations.asked(from, &ordinary, &ordinary);
         nominations.answered(from);
         assert_eq!(nominations.due(), None, "an ordinary check");
-        nominations.asked(from, &nomination);
+        nominations.asked(from, &nomination, &nomination);
         nominations.answered(elsewhere);
         assert_eq!(nominations.due(), None, "another path");
         nominations.answered(from);
-        assert_eq!(nominations.due(), Some((from, nomination.clone())));
+        assert_eq!(nominations.due().map(|due| (due.path, due.datagram)), Some((from, nomination.clone())));
         nominations.answered(from);
         assert_eq!(nominations.due(), None, "once");
-        nominations.asked(from, &nomination);
+        nominations.asked(from, &nomination, &nomination);
         nominations.answered_by_us(&message(BINDING_SUCCESS, 1, &[]));
         nominations.answered(from);
         assert_eq!(nominations.due(), None, "the stack was ready for it");
         for port in 1..100 {
-            nominations.asked(SocketAddr::from(([192, 0, 2, 1], port)), &nomination);
+            let path = Path::Straight(SocketAddr::from(([192, 0, 2, 1], port)));
+            nominations.asked(path, &nomination, &nomination);
         }
         assert_eq!(nominations.waiting.len(), MAX_NOMINATIONS);
     }
 
     #[test]
     fn checks_are_limited_and_those_that_were_asked_for_are_not() {
-        let (to, start) = (SocketAddr::from(([192, 0, 2, 1], 9)), Instant::now());
+        let path = |last, port| Path::Straight(SocketAddr::from(([192, 0, 2, last], port)));
+        let (to, start) = (path(1, 9), Instant::now());
         let mut checks = Checks::default();
         let mut sent = |paths: u16, from: u64, until: u64| {
             let mut sent = vec![0; usize::from(paths)];
             for millis in (from..until).step_by(10) {
-                for path in 0..paths {
-                    let to = SocketAddr::from(([192, 0, 2, 1], path + 1));
-                    let goes = checks.may_go(to, start + Duration::from_millis(millis));
-                    sent[usize::from(path)] += u32::from(goes);
+                for port in 0..paths {
+                    let goes = checks.may_go(path(1, port + 1), start + Duration::from_millis(millis));
+                    sent[usize::from(port)] += u32::from(goes);
                 }
             }
             sent
@@ -377,21 +351,10 @@ mod tests {
         let later = start + Duration::from_millis(3_600_020);
         assert!(!checks.may_go(to, later));
         checks.asked(to);
-        assert!(!checks.may_go(SocketAddr::from(([192, 0, 2, 2], 9)), later), "another place");
+        assert!(!checks.may_go(path(2, 9), later), "another place");
         assert!(checks.may_go(to, later) && !checks.may_go(to, later), "one for one");
         (0..100).for_each(|_| checks.asked(to));
         assert_eq!(checks.asked.len(), MAX_ASKED);
-    }
-
-    #[test]
-    fn broken_messages_are_nothing() {
-        let whole = message(BINDING_REQUEST, 1, &[(6, b"a:b"), (USE_CANDIDATE, b"")]);
-        assert_eq!(kind(&whole), Some(BINDING_REQUEST));
-        for length in 0..whole.len() {
-            let cut = &whole[..length];
-            assert_eq!(kind(cut).is_some(), length >= 8);
-            assert!(!has_attribute(cut, USE_CANDIDATE));
-        }
     }
 
     #[tokio::test]
@@ -412,17 +375,42 @@ mod tests {
         }
     }
 
-    #[test]
-    fn checks_pass_a_muted_socket_and_media_does_not() {
-        for (datagram, passes) in [
-            (&[0, 1, 0, 0][..], true),
-            (&[0x40, 1, 0, 8, 0, 1, 0, 0][..], true),
-            (&[0x40, 1, 0, 8, 0x80, 1, 0, 0][..], false),
-            (&[0x80, 102][..], false),
-            (&[22, 254, 253][..], false),
-            (&[][..], false),
-        ] {
-            assert_eq!(is_check(datagram), passes, "{datagram:?}");
+    /// What of these datagrams a fresh socket lets out.
+    async fn sent(traffic: &Arc<Traffic>, datagrams: &[Vec<u8>]) -> Vec<Vec<u8>> {
+        let other = UdpSocket::bind("127.0.0.1:0").unwrap();
+        other.set_nonblocking(true).unwrap();
+        let socket = traffic.wrap(UdpSocket::bind("127.0.0.1:0").unwrap()).unwrap();
+        let destination = other.local_addr().unwrap();
+        let (mut buffer, mut arrived) = ([0; 1500], Vec::new());
+        for contents in datagrams {
+            let transmit = Transmit { destination, ecn: None, contents, segment_size: None, src_ip: None };
+            std::future::poll_fn(|cx| socket.poll_send(cx, &transmit)).await.unwrap();
+            arrived.extend(other.recv(&mut buffer).ok().map(|length| buffer[..length].to_vec()));
+        }
+        arrived
+    }
+
+    #[tokio::test]
+    async fn checks_pass_a_muted_socket_and_media_does_not_whatever_it_is_wrapped_in() {
+        let traffic = Arc::new(Traffic::default());
+        traffic.mute(true);
+        let peer = "192.0.2.1:9".parse().unwrap();
+        let each_way = |inner: &[u8]| vec![inner.to_vec(), in_channel(0x4001, inner), in_indication(SEND, peer, inner)];
+        let mut checks = each_way(&message(BINDING_REQUEST, 1, &[(6, b"a:b")]));
+        checks.push(message(0x0004, 1, &[(13, &[0; 4])]));
+        let media = [each_way(&[0x80, 102, 0, 1]), each_way(&[22, 254, 253, 0])].concat();
+        assert_eq!(sent(&traffic, &[&media[..], &checks].concat()).await, checks);
+        traffic.mute(false);
+        assert_eq!(sent(&traffic, &media).await, media);
+    }
+
+    #[tokio::test]
+    async fn checks_are_limited_by_way_of_a_relay_as_well() {
+        let check = message(BINDING_REQUEST, 1, &[(6, b"a:b")]);
+        let peer = "192.0.2.1:9".parse().unwrap();
+        for relayed in [in_channel(0x4001, &check), in_indication(SEND, peer, &check)] {
+            let many = vec![relayed; 2 * CHECKS as usize];
+            assert_eq!(sent(&Arc::default(), &many).await.len(), CHECKS as usize);
         }
     }
 

@@ -12,7 +12,7 @@ use super::network::Network;
 use super::*;
 use crate::logic::unit::AccessUnit;
 use crate::net::peer::Liveness;
-use crate::net::peer::socket::{BINDING_REQUEST, BINDING_SUCCESS, USE_CANDIDATE, has_attribute, kind};
+use crate::net::peer::stun::{BINDING_REQUEST, BINDING_SUCCESS, USE_CANDIDATE, has_attribute, kind};
 
 /// A short life, so that nobody waits for its end.
 fn mortal() -> PeerSettings {
