@@ -87,7 +87,7 @@ pub const KEYS: &[Key] = &[
         "server.max_connections",
         Integer,
         "a number from 64 to 1000000",
-        Computed("half of the limit of open files, from 64 to 20000"),
+        Computed("half of the limit of open files, at most one for each 128 kB of memory, from 64 to 20000"),
     ),
     key(
         "server.tls.mode",

@@ -5,6 +5,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
 use rustix::process::{Resource, getrlimit};
+use rustix::system::sysinfo;
 
 use crate::protocol::UserId;
 
@@ -20,7 +21,13 @@ pub struct Surroundings {
     pub credentials_needed: bool,
     /// How many files the process may open; `None` where there is no limit.
     pub open_files: Option<u64>,
+    /// The machine's memory in bytes.
+    pub memory: u64,
 }
+
+/// A client takes up to 16 kB, over TLS, and all of them an eighth of the memory at most: a quarter of what the units allow
+/// the process.
+const MEMORY_OF_CLIENT: u64 = 8 * 16 * 1024;
 
 impl Surroundings {
     pub fn of_process() -> Surroundings {
@@ -32,10 +39,11 @@ impl Surroundings {
             credentials_needed: true,
             // The daemon takes what it can get.
             open_files: getrlimit(Resource::Nofile).maximum,
+            memory: memory(),
         }
     }
 
-    /// No environment, root, a host named "callbox".
+    /// No environment, root, a host named "callbox", a small board.
     pub fn bare() -> Surroundings {
         Surroundings {
             variables: Vec::new(),
@@ -43,6 +51,7 @@ impl Surroundings {
             root: true,
             credentials_needed: true,
             open_files: Some(1024),
+            memory: 512 << 20,
         }
     }
 
@@ -61,7 +70,7 @@ impl Surroundings {
     pub(super) fn max_connections(&self) -> u32 {
         let half = self.open_files.map_or(u64::MAX, |files| files / 2);
         // At most 20000, so it fits.
-        u32::try_from(half.clamp(64, 20_000)).unwrap_or(20_000)
+        u32::try_from(half.min(self.memory / MEMORY_OF_CLIENT).clamp(64, 20_000)).unwrap_or(20_000)
     }
 
     /// Systemd says where a unit's state belongs; otherwise it depends on who runs the process.
@@ -100,6 +109,14 @@ impl Surroundings {
     }
 }
 
+fn memory() -> u64 {
+    let info = sysinfo();
+    // Of either width, by the machine.
+    #[allow(clippy::unnecessary_cast)]
+    let units = info.totalram as u64;
+    units.saturating_mul(info.mem_unit.into())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -120,9 +137,14 @@ mod tests {
     }
 
     #[test]
-    fn clients_are_as_many_as_files_allow() {
-        let most = |open_files| Surroundings { open_files, ..Surroundings::bare() }.max_connections();
-        assert_eq!([most(Some(20)), most(Some(1024)), most(Some(524_288)), most(None)], [64, 512, 20_000, 20_000]);
+    fn clients_are_as_many_as_files_and_memory_allow() {
+        let most = |open_files, memory| Surroundings { open_files, memory, ..Surroundings::bare() }.max_connections();
+        let plenty = 8 << 30;
+        let files = [Some(20), Some(1024), Some(524_288), None].map(|files| most(files, plenty));
+        assert_eq!(files, [64, 512, 20_000, 20_000]);
+        let memory = [0, 512 << 20, 1 << 30, u64::MAX].map(|memory| most(None, memory));
+        assert_eq!(memory, [64, 4096, 8192, 20_000]);
+        assert!((16 << 20..1 << 50).contains(&super::memory()), "{}", super::memory());
     }
 
     #[test]
