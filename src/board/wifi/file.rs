@@ -2,6 +2,7 @@
 //! and line ends, and what of that could have been meant otherwise is said; strict about what would not work in the air.
 
 use super::network::{self, Key, Network};
+use crate::base::unseen::is_unseen;
 
 /// What a file of networks says.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -28,7 +29,7 @@ const MAX_NETWORKS: usize = 32;
 pub fn read(text: &str) -> Wifi {
     let mut reader = Reader::default();
     for (i, line) in text.lines().enumerate() {
-        reader.line(i + 1, line.trim());
+        reader.line(i + 1, line);
     }
     reader.finish_network();
     reader.wifi
@@ -53,7 +54,8 @@ struct Draft {
 }
 
 impl Reader {
-    fn line(&mut self, number: usize, line: &str) {
+    fn line(&mut self, number: usize, whole: &str) {
+        let line = trimmed(whole);
         self.pasted &= !line.starts_with('}');
         if line.is_empty() || line.starts_with(['#', ';', '}']) || line.starts_with("//") {
             return;
@@ -63,13 +65,12 @@ impl Reader {
             self.pasted = true;
             return self.finish_network();
         }
-        let Some((key, value)) = line.split_once(['=', ':']) else {
+        let Some((key, value)) = whole.split_once(['=', ':']) else {
             let what = format!("{line:?} is not understood; a line is such as: ssid = My network");
             return self.mistake(number, what);
         };
-        let written = value.trim();
-        let value = unquoted(written);
-        match key.trim().trim_matches(QUOTES).to_lowercase().replace(['-', '_', ' '], "").as_str() {
+        let (written, value) = (value, unquoted(trimmed(value)));
+        match trimmed(key).trim_matches(QUOTES).to_lowercase().replace(['-', '_', ' '], "").as_str() {
             "ssid" | "name" | "network" | "networkname" | "wifi" | "wlan" => {
                 self.finish_network();
                 self.note_marks(number, "name", written);
@@ -102,7 +103,7 @@ impl Reader {
             // From wpa_supplicant.conf; the password says it too.
             "keymgmt" | "ctrlinterface" | "updateconfig" | "priority" | "proto" => {}
             _ => {
-                let what = format!("{:?} is not known; there is ssid, password, hidden and country", key.trim());
+                let what = format!("{:?} is not known; there is ssid, password, hidden and country", trimmed(key));
                 self.mistake(number, what);
             }
         }
@@ -130,19 +131,32 @@ impl Reader {
         }
     }
 
-    /// Tells of quotation marks that may have been meant as part of a value, or not.
+    /// Tells of quotation marks that may have been meant as part of a value, or not, and of what nobody sees.
     fn note_marks(&mut self, line: usize, what: &str, written: &str) {
-        let text = match unquoted(written) {
-            value if value.len() < written.len() && (self.pasted || value.is_empty()) => return,
-            value if value.len() < written.len() => {
-                format!("the quotation marks around the {what} were taken off; if they belong to it, write them twice")
-            }
+        let (with_ends, written) = (written.trim(), trimmed(written));
+        let value = unquoted(written);
+        if written.len() < with_ends.len() && !value.is_empty() {
+            self.note(line, format!("characters that nobody sees were taken off the ends of the {what}"));
+        }
+        if let Some(unseen) = value.chars().find(|c| is_unseen(*c) && is_left_over(*c)) {
+            let code = u32::from(unseen);
+            self.note(line, format!("the {what} holds a character that nobody sees (U+{code:04X}), which counts"));
+        }
+        match value {
+            value if value.len() < written.len() && (self.pasted || value.is_empty()) => {}
+            value if value.len() < written.len() => self.note(
+                line,
+                format!("the quotation marks around the {what} were taken off; if they belong to it, write them twice"),
+            ),
             value if value.starts_with(QUOTES) || value.ends_with(QUOTES) => {
-                format!("the quotation marks of the {what} are no pair, so they count as part of it")
+                self.note(line, format!("the quotation marks of the {what} are no pair, so they count as part of it"));
             }
-            _ => return,
-        };
-        self.wifi.notes.push(Mistake { line, what: text });
+            _ => {}
+        }
+    }
+
+    fn note(&mut self, line: usize, what: String) {
+        self.wifi.notes.push(Mistake { line, what });
     }
 
     fn mistake(&mut self, line: usize, what: String) {
@@ -172,6 +186,16 @@ const PAIRS: [(char, char); 14] = [
 const QUOTES: [char; 12] =
     ['"', '\'', '\u{201c}', '\u{201d}', '\u{201e}', '\u{2018}', '\u{2019}', '\u{201a}', '«', '»', '‹', '›'];
 
+/// A text without blanks, and without what copying leaves at its ends.
+fn trimmed(text: &str) -> &str {
+    text.trim_matches(is_left_over)
+}
+
+/// Variation selectors and tags are the end of an emoji, which names of networks have.
+fn is_left_over(c: char) -> bool {
+    c.is_whitespace() || is_unseen(c) && !matches!(c, '\u{fe00}'..='\u{fe0f}' | '\u{e0020}'..='\u{e007f}')
+}
+
 /// The text between a pair of quotation marks, where it stands in one.
 fn unquoted(value: &str) -> &str {
     let inner = |(first, last): &(char, char)| value.strip_prefix(*first).and_then(|rest| rest.strip_suffix(*last));
@@ -180,7 +204,7 @@ fn unquoted(value: &str) -> &str {
 
 /// So that it is read back as it is.
 fn quoted(value: &str) -> String {
-    let as_it_is = value.trim() == value && !value.starts_with(QUOTES) && !value.ends_with(QUOTES);
+    let as_it_is = trimmed(value) == value && !value.starts_with(QUOTES) && !value.ends_with(QUOTES);
     if as_it_is { value.to_owned() } else { format!("\"{value}\"") }
 }
 
@@ -290,6 +314,26 @@ mod tests {
         assert_eq!(read("ssid = \"\npassword = 12345678").networks[0].name(), "\"");
         let pasted = read("network={\n ssid=\"x\"\n psk=\"12345678\"\n}\nssid=\"y\"");
         assert_eq!(pasted.notes.iter().map(|note| note.line).collect::<Vec<_>>(), [5]);
+    }
+
+    #[test]
+    fn what_nobody_sees_is_taken_off_the_ends_and_the_writer_is_told() {
+        for (written, password, note) in [
+            ("12345678\u{200b}", "12345678", "taken off"),
+            ("\u{200e}\u{feff} 12345678 \u{202c}", "12345678", "taken off"),
+            ("\"12345678\u{200b}\"\u{200b}", "12345678\u{200b}", "U+200B"),
+            ("1234\u{ad}5678", "1234\u{ad}5678", "U+00AD"),
+            ("12345678\u{a0}", "12345678", ""),
+        ] {
+            let wifi =
+                read(&format!("\u{feff}ssid\u{200b} = Home ❤\u{fe0f}\u{200b}\r\n password = {written}\n\u{200b}\n"));
+            assert_eq!(names(&wifi), [("Home ❤\u{fe0f}".to_owned(), secret(password))], "{written:?}");
+            assert_eq!(wifi.problems, [], "{written:?}");
+            let told = |line| wifi.notes.iter().any(|n| n.line == line && n.what.contains(note));
+            assert!(wifi.notes[0].what.contains("taken off the ends of the name") && (note.is_empty() || told(2)));
+            assert_eq!(wifi.notes.iter().any(|n| n.line == 2), !note.is_empty(), "{:?}", wifi.notes);
+        }
+        assert_eq!(read("\u{200b}# ssid = A\nssid =\u{200b}\n"), Wifi::default());
     }
 
     #[test]
