@@ -53,6 +53,16 @@ enum Meaning {
     Failed,
 }
 
+/// Why a camera does not start in a mode, in words.
+pub fn why_not(mode: &Mode, error: &io::Error) -> String {
+    match meaning(error) {
+        Meaning::NoRoom => format!("the camera's bus or memory has no room for {mode} ({error})"),
+        Meaning::NotThis | Meaning::Busy | Meaning::Gone | Meaning::Failed => {
+            format!("the camera offers {mode} and does not start in it ({error})")
+        }
+    }
+}
+
 fn meaning(error: &io::Error) -> Meaning {
     match error.raw_os_error() {
         Some(libc::ENOSPC | libc::ENOMEM) => Meaning::NoRoom,
@@ -181,7 +191,7 @@ impl Lessons {
 #[cfg(test)]
 mod tests {
     use PixelFormat::{Mjpeg, Yuyv};
-    use libc::{EBUSY, EINVAL, EIO, ENODEV, ENOSPC, EPROTO};
+    use libc::{EBUSY, EINVAL, EIO, ENODEV, ENOMEM, ENOSPC, EPROTO};
 
     use super::super::modes::ranked;
     use super::*;
@@ -312,6 +322,13 @@ mod tests {
         let none = lessons.start(&usb(), Instant::now(), |_| Err::<(), _>(Refusal::OtherFormat));
         assert!(matches!(none, Err(Fault::NoMode)));
         assert!(matches!(lessons.start(&[], Instant::now(), |_| Ok(())), Err(Fault::NoMode)));
+    }
+
+    #[test]
+    fn a_want_of_room_is_named_where_it_is_one() {
+        let why = |errno| why_not(&mode(Yuyv, 640, 480, 30), &error(errno));
+        assert!([ENOSPC, ENOMEM].iter().all(|errno| why(*errno).contains("no room")));
+        assert!([EINVAL, EIO].iter().all(|errno| !why(*errno).contains("room")), "{}", why(EINVAL));
     }
 
     #[test]

@@ -14,7 +14,7 @@ use v4l::video::capture::Parameters;
 use v4l::{Device, Format, FourCC, Fraction};
 
 use super::clock::Clock;
-use super::lessons::{Fault, Lessons, Refusal};
+use super::lessons::{self, Fault, Lessons, Refusal};
 use super::listing::{captures, formats, intervals, sizes};
 use super::modes::{self, Mode};
 use super::{BUFFERS, SILENCE, V4l2};
@@ -70,14 +70,14 @@ impl Opener {
                 begin(&device, mode).inspect_err(|refusal| {
                     if let Refusal::Error(error) = refusal {
                         log::debug!(camera:% = path.display(), error:%; "the camera does not start with {mode}");
-                        refused.get_or_insert_with(|| format!("no {mode} ({error})"));
+                        refused.get_or_insert_with(|| lessons::why_not(&mode, error));
                     }
                 })
             });
             started.map_err(|fault| self.fault(path, &device, fault))?
         };
         if let Some(reason) = refused {
-            log::warn!(camera:% = path.display(), reason; "the camera's bus or memory has no room: {reason}; {mode} is used");
+            log::warn!(camera:% = path.display(), reason; "{reason}; {mode} is used");
         }
         let Running { stream, format, fps } = running;
         let wanted = self.wanted;
