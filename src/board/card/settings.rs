@@ -47,8 +47,8 @@ impl Settings {
         files_named(&table, &mut named);
         let dir = file.parent().unwrap_or(Path::new(""));
         for name in named {
-            if let Ok(contents) = contents(&dir.join(&name)) {
-                settings.files.push((name, contents));
+            if let Ok(bytes) = bytes(&dir.join(&name)) {
+                settings.files.push((name, text::utf8_where_text(bytes)));
             }
         }
         let tried = settings.store(trial, Access::PRIVATE).map_err(|e| whole(format!("it cannot be tried out: {e}")));
@@ -84,13 +84,20 @@ impl Settings {
                 what: problem.message.replace(&here, ""),
             })
             .collect();
-        if self.text.contains(['\u{201c}', '\u{201d}', '\u{201e}']) {
-            let line = self.text.lines().position(|l| l.contains(['\u{201c}', '\u{201d}', '\u{201e}'])).map(|i| i + 1);
+        let curly = |line: &usize| self.text.lines().nth(line.saturating_sub(1)).is_some_and(has_curly_quotes);
+        if let Some(line) = faults.iter().filter_map(|fault| fault.line).find(curly) {
             let what = "the quotation marks are curly, as word processors make them; write straight ones: \"";
-            faults.insert(0, Fault { line, what: what.to_owned() });
+            faults.insert(0, Fault { line: Some(line), what: what.to_owned() });
         }
         Err(faults)
     }
+}
+
+/// Whether a line has curly marks where straight ones belong. Between straight ones and in comments they are text.
+fn has_curly_quotes(line: &str) -> bool {
+    line.chars()
+        .find(|c| "\"'#\u{201c}\u{201d}\u{201e}\u{2018}\u{2019}\u{201a}".contains(*c))
+        .is_some_and(|c| !c.is_ascii())
 }
 
 /// Whether a file's text says anything else than the template. Comments do not count.
@@ -105,18 +112,18 @@ pub fn load(dir: &Path) -> Result<Loaded, crate::config::ConfigError> {
 
 /// A file's text, or why there is none, in words.
 pub fn decoded(path: &Path) -> Result<String, String> {
-    contents(path)
+    bytes(path)
         .map_err(|error| format!("it cannot be read: {error}"))
         .and_then(|bytes| text::decode(&bytes).map_err(str::to_owned))
 }
 
-/// A small file; text in any of Notepad's encodings becomes UTF-8.
-fn contents(path: &Path) -> io::Result<Vec<u8>> {
+/// A small file.
+fn bytes(path: &Path) -> io::Result<Vec<u8>> {
     let metadata = fs::metadata(path)?;
     if !metadata.is_file() || metadata.len() > MAX_BYTES {
         return Err(io::Error::other(format!("it is no file of at most {} KiB", MAX_BYTES / 1024)));
     }
-    fs::read(path).map(text::utf8_where_text)
+    fs::read(path)
 }
 
 /// Values of keys such as token_file that stay below the settings' directory.
@@ -190,6 +197,12 @@ mod tests {
         assert!(faults[1].what.contains("t.txt cannot be read") && !faults[1].what.contains("trial"), "{faults:?}");
         let faults = Card::with("[device]\nid = “door”".as_bytes()).read().err().unwrap();
         assert!(faults[0].line == Some(2) && faults[0].what.contains("curly"), "{faults:?}");
+        for innocent in
+            ["name = \"“The” door\"\nwidht = 3", "# “door”\nwidht = 3", "wi = \"“\"", "wi = 3 # “three”", "’ = 1"]
+        {
+            let faults = Card::with(innocent.as_bytes()).read().err().unwrap();
+            assert_eq!(faults.iter().any(|fault| fault.what.contains("curly")), innocent == "’ = 1", "{faults:?}");
+        }
         assert!(Card::with(b"caf\xe9 = 1").read().err().unwrap()[0].what.contains("UTF-8"));
         assert!(!is_below(Path::new("../x")) && !is_below(Path::new("/etc/x")) && !is_below(Path::new(SUPPLICANT)));
     }
