@@ -136,13 +136,16 @@ struct Header {
 /// Reads the chunks up to the sound in a file of `length` bytes.
 fn header(file: &mut (impl Read + Seek), length: u64) -> Result<Header, WavError> {
     let [riff, size, wave] = words(file)?;
-    // RF64 (EBU Tech 3306) is for more than four gigabytes: the same, with the lengths in a chunk of their own.
-    if !matches!(&riff, b"RIFF" | b"RF64") || &wave != b"WAVE" {
+    // RF64 (EBU Tech 3306) and BW64 (ITU-R BS.2088) are for more than four gigabytes: the same, with the lengths in a chunk
+    // of their own.
+    if !matches!(&riff, b"RIFF" | b"RF64" | b"BW64") || &wave != b"WAVE" {
         return Err(WavError::NotWav);
     }
     // Whoever finished the file has written its length; a byte of padding at the end is forgotten by some.
     let finished = length.abs_diff(u64::from(u32::from_le_bytes(size)) + 8) <= 1;
     let mut sound = None;
+    // Of the sound, as that chunk has it.
+    let mut long = None;
     let mut at = 12;
     for _ in 0..CHUNKS_MAX {
         if at + 8 > length {
@@ -154,10 +157,19 @@ fn header(file: &mut (impl Read + Seek), length: u64) -> Result<Header, WavError
         let start = at + 8;
         match &id {
             b"fmt " => sound = Some(format(file, size)?),
+            b"ds64" if size >= 16 => {
+                let [_, _, low, high] = words(file)?;
+                let bytes = u64::from(u32::from_le_bytes(high)) << 32 | u64::from(u32::from_le_bytes(low));
+                // A recorder that was killed leaves it at 0.
+                long = Some(bytes).filter(|bytes| *bytes > 0);
+            }
             b"data" => {
                 let left = length - start;
-                let unknown = size == 0 && !finished || size >= u64::from(u32::MAX);
-                let bytes = if unknown { left } else { size.min(left) };
+                let bytes = match size {
+                    0 if !finished => left,
+                    0xffff_ffff.. => long.unwrap_or(left).min(left),
+                    size => size.min(left),
+                };
                 let sound = sound.ok_or(WavError::Header("the sound comes before its format"))?;
                 return Ok(Header { sound, start, bytes });
             }
@@ -268,6 +280,25 @@ mod tests {
         // sox writes the largest length that it can think of; a writer that was killed has not counted to the end.
         let sox = riff(0x7fff_f024, &[FORMAT.to_vec(), chunk(b"data", 0x7fff_f000, &SOUND)]);
         assert_eq!(heard(&sox, 4), [1.0, 2.0, 3.0, 1.0]);
+    }
+
+    #[test]
+    fn the_long_length_of_a_long_file_is_kept_to() {
+        let long = |name: &[u8; 4], bytes: u64| {
+            let ds64 = [4_294_967_396u64.to_le_bytes(), bytes.to_le_bytes(), 3u64.to_le_bytes(), [0; 8]].concat();
+            let ds64 = chunk(b"ds64", 28, &ds64[..28]);
+            let after = chunk(b"LIST", 4, b"INFO");
+            let mut file = riff(u32::MAX, &[ds64, FORMAT.to_vec(), chunk(b"data", u32::MAX, &SOUND), after]);
+            file[..4].copy_from_slice(name);
+            file
+        };
+        for name in [b"RF64", b"BW64"] {
+            assert_eq!(heard(&long(name, 6), 4), [1.0, 2.0, 3.0, 1.0]);
+            assert_eq!(heard(&long(name, 4), 3), [1.0, 2.0, 1.0]);
+        }
+        for unknown in [0, u64::MAX] {
+            assert_eq!(heard(&long(b"RF64", unknown), 4)[..3], [1.0, 2.0, 3.0]);
+        }
     }
 
     #[test]
