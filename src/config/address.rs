@@ -12,13 +12,16 @@ pub(super) fn is_loopback(address: &SocketAddr) -> bool {
     address.ip().to_canonical().is_loopback()
 }
 
-/// `ws://` or `wss://`, a host, perhaps a port and a path.
+/// `ws://` or `wss://`, a host, perhaps a port and a path; scheme and host in small letters, as their readers expect them.
 pub(super) fn signaling_url(text: &str) -> Option<String> {
     let (scheme, rest) = text.split_once("://")?;
-    let known = scheme.eq_ignore_ascii_case("ws") || scheme.eq_ignore_ascii_case("wss");
-    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let scheme = scheme.to_ascii_lowercase();
+    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    let (authority, path) = rest.split_at(end);
+    let known = scheme == "ws" || scheme == "wss";
     // A password in an address would end up in logs; token_file is the place.
-    (known && plain(rest) && host_and_port(authority).is_ok()).then(|| text.to_owned())
+    let good = known && plain(rest) && host_and_port(authority).is_ok();
+    good.then(|| format!("{scheme}://{}{path}", authority.to_ascii_lowercase()))
 }
 
 /// Whether an address from [`signaling_url`] goes to this machine.
@@ -29,6 +32,14 @@ pub(super) fn is_local_url(url: &str) -> bool {
         None => authority.split(':').next().unwrap_or_default(),
     };
     host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.to_canonical().is_loopback())
+}
+
+/// An address of [`ice_url`] with its scheme in small letters, as browsers want it.
+pub(super) fn with_small_scheme(url: &str) -> String {
+    match url.split_once(':') {
+        Some((scheme, rest)) => format!("{}:{rest}", scheme.to_ascii_lowercase()),
+        None => url.to_owned(),
+    }
 }
 
 /// A STUN or TURN address.
@@ -150,6 +161,8 @@ mod tests {
         ] {
             assert!(signaling_url(bad).is_none(), "{bad}");
         }
+        assert_eq!(signaling_url("WSS://Door.Example:8443/Ws?A=B").as_deref(), Some("wss://door.example:8443/Ws?A=B"));
+        assert!(signaling_url("WS://LOCALHOST").is_some_and(|url| is_local_url(&url)));
         assert!(is_local_url("ws://localhost:1/") && is_local_url("ws://127.0.0.2") && is_local_url("ws://[::1]:5/x"));
         assert!(!is_local_url("ws://door.local/localhost") && !is_local_url("ws://10.0.0.1"));
     }

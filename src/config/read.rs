@@ -329,7 +329,7 @@ fn ice_urls(node: &Node) -> Result<(Vec<String>, bool), Refusal> {
         let text = item.value.as_text().ok_or_else(|| Some(format!("{} is no address", item.value)))?;
         let url = address::ice_url(text).map_err(|why| Some(format!("{text:?} is no such address: {why}")))?;
         turn |= matches!(url, IceUrl::Turn { .. });
-        urls.push(text.to_owned());
+        urls.push(address::with_small_scheme(text));
     }
     Ok((urls, turn))
 }

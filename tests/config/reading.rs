@@ -63,7 +63,7 @@ fn a_full_file_is_read() {
             [speaker]
             sink = "file:/tmp/heard.WAV"
             [[ice.servers]]
-            urls = "stun:stun.example.org"
+            urls = "STUN:stun.example.org"
             [[ice.servers]]
             urls = ["turn:turn.example.org:3478?transport=udp", "turns:turn.example.org"]
             username = "anna"
