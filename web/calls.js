@@ -151,11 +151,13 @@ export class Calls {
         if (device || sortsBefore(this.#context.userId(), userId)) return standing.resume();
         accepted = true;
       }
-      standing.drop('replaced');
+      // Without two different call IDs the other side would take a `leave` for its new call.
+      if (!accepted && equalIds(standing.callId, callId) === false) standing.end('replaced');
+      else standing.drop('replaced');
     }
     if (this.#calls.size >= MAX_CALLS) {
-      this.#context.send({ type: 'leave', targetId: userId, callId, reason: 'busy' });
-      return;
+      this.#send({ type: 'leave', targetId: userId, callId, reason: 'busy' });
+      return this.#remember(userId, callId, null);
     }
     const call = this.#begin(peer, callId);
     call.ring(offer.sdp);
@@ -177,7 +179,8 @@ export class Calls {
       onChange: this.#context.onChange,
       onEnd: (call, reason, ours) => {
         if (this.#calls.get(call.peer.userId) === call) this.#calls.delete(call.peer.userId);
-        this.#remember(call);
+        // Who has yielded says so when asked.
+        this.#remember(call.peer.userId, call.callId, ours && reason === 'replaced' ? reason : null);
         this.#context.onEnd(call, reason, ours);
       },
     };
@@ -204,13 +207,19 @@ export class Calls {
     return this.#context.send(message);
   }
 
-  /** @param {Call} call that has ended */
-  #remember({ callId, peer }) {
+  /**
+   * A call has ended.
+   * @param {string} targetId
+   * @param {string | undefined} callId
+   * @param {import('./protocol.js').Reason | null} reason of ours that was not said
+   */
+  #remember(targetId, callId, reason) {
     if (callId === undefined) return;
-    const said = this.#farewells.filter(isRecent).find(({ message }) => message.callId === callId && message.targetId === peer.userId);
-    const name = nameOf(peer.userId, callId);
+    const said = this.#farewells.filter(isRecent).find(({ message }) => message.callId === callId && message.targetId === targetId);
+    const name = nameOf(targetId, callId);
+    const farewell = said?.message ?? (reason && { type: 'leave', targetId, callId, reason });
     this.#ended.delete(name);
-    this.#ended.set(name, { farewell: said?.message ?? null, at: Date.now() });
+    this.#ended.set(name, { farewell, at: Date.now() });
     for (const oldest of this.#ended.keys()) {
       if (this.#ended.size <= MAX_ENDED) break;
       this.#ended.delete(oldest);

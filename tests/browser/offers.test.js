@@ -194,6 +194,10 @@ for (const [kind, peer, stands] of /** @type {const} */ ([
       assert.equal(sent('ringing', 'may').length, 1);
       await reaches(may, 'connecting');
       assert.equal(await may.locator('.tile').count(), 1);
+      // Who answers the one that was given up has not heard of it.
+      const { callId } = sent('offer', 'may')[0];
+      relay.send('may', { type: 'ringing', userId: peer, targetId: 'may', callId });
+      await eventually('it is told', async () => sent('leave', 'may').some((message) => message.callId === callId && message.reason === 'replaced'));
     }
   });
 }
@@ -208,6 +212,38 @@ async function inCall() {
   await picture(anna, 'ben');
   return { anna, ben, callId: sent('offer', 'anna')[0].callId };
 }
+
+test('a new call of the same person takes the place of the old one, which is told so', async () => {
+  const offer = await foreignOffer();
+  const { ben, callId } = await inCall();
+  const calls = (callId) => relay.send('ben', { type: 'offer', userId: 'anna', targetId: 'ben', callId, kind: 'person', offer });
+  calls('another');
+  await eventually('ben rings', async () => sent('ringing', 'ben').some((message) => message.callId === 'another'));
+  assert.deepEqual(sent('leave', 'ben').map(({ targetId, callId, reason }) => [targetId, callId, reason]), [['anna', callId, 'replaced']]);
+  await reaches(ben, 'incoming');
+  // Who writes no call IDs would take it for the end of the new call.
+  offer.sdp = offer.sdp.replace(/^o=- \d+/m, 'o=- 4711');
+  calls(undefined);
+  await eventually('ben rings', async () => sent('ringing', 'ben').some((message) => message.callId === undefined));
+  assert.equal(sent('leave', 'ben').length, 1);
+});
+
+test('one call too many hears "busy", also when the word is lost', async () => {
+  const offer = await foreignOffer();
+  const ben = await open('ben');
+  const calls = (n) => relay.send('ben', { type: 'offer', userId: `p${n}`, targetId: 'ben', callId: `c${n}`, kind: 'person', offer });
+  for (let n = 1; n <= 9; n++) calls(n);
+  const refused = (times) => eventually(`it was said ${times} times`, async () => sent('leave', 'ben').length === times);
+  await refused(1);
+  relay.clients.get('ben')?.close();
+  await refused(2);
+  // A place is free by then, but the call is over.
+  relay.send('ben', { type: 'leave', userId: 'p1', targetId: 'ben', callId: 'c1', reason: 'hangup' });
+  calls(9);
+  await refused(3);
+  for (const { targetId, callId, reason } of sent('leave', 'ben')) assert.deepEqual([targetId, callId, reason], ['p9', 'c9', 'busy']);
+  await online(ben);
+});
 
 /** Lets the page believe that its path broke, until `restore`. */
 const breakPath = (page) =>
