@@ -3,10 +3,9 @@
 import assert from 'node:assert/strict';
 import { after, afterEach, before, test } from 'node:test';
 import { closePages, online, openPage, picture, reaches, startBrowser } from './harness/browser.js';
-import { deviceConfiguration, eventually, freePort, startCallbox, workspace } from './harness/callbox.js';
+import { deviceConfiguration, eventually, freePort, serverConfiguration, startCallbox, workspace } from './harness/callbox.js';
 import { readStamps } from './harness/media.js';
 import { documented, startNginx } from './harness/nginx.js';
-import { startRelay } from './harness/relay.js';
 
 const files = workspace();
 const { map, lines } = documented();
@@ -17,7 +16,7 @@ const changed = (/** @type {string} */ header, /** @type {string} */ instead = '
 /** @type {import('playwright-core').Browser} */
 let browser;
 before(async () => {
-  browser = await startBrowser();
+  browser = await startBrowser({ hosts: 'MAP door.example 127.0.0.1' });
 });
 afterEach(() => closePages(browser));
 after(async () => {
@@ -27,12 +26,6 @@ after(async () => {
 
 /** Sends the proxy to the server of this port. @param {string[]} lines @param {number} port */
 const to = (lines, port) => lines.map((line) => line.replace(/127\.0\.0\.1:8080/, `127.0.0.1:${port}`));
-
-/** The name and port that a request names as its page's address, where it does. */
-const pageOf = (request) => {
-  const named = request.headers.origin ?? request.headers.referer;
-  return named === undefined ? undefined : new URL(named).host;
-};
 
 test('the documented configuration brings the page, and a call', async () => {
   const own = workspace();
@@ -53,39 +46,45 @@ test('the documented configuration brings the page, and a call', async () => {
   }
 });
 
-test('a proxy that gets one thing wrong: the page says what', async () => {
-  const relay = await startRelay({
-    // As Callbox's server judges: the page's address has to be the one that the request came to.
-    refuse: (request) => (pageOf(request) === request.headers.host ? null : { status: 403, code: 'badOrigin' }),
-  });
+test('a proxy that gets one thing wrong: the page says what, and so does the log', async () => {
   const own = workspace();
+  const port = await freePort();
+  const configuration = serverConfiguration(own.path, port).replace('[state]', 'names = ["door.localhost"]\n[state]');
+  const server = await startCallbox('server', own.path, configuration, { page: `http://127.0.0.1:${port}/` });
   const proxy = await startNginx(own.path, map, {
-    right: to(lines, relay.port),
-    noHost: to(changed('Host'), relay.port),
-    hostWithoutPort: to(changed('Host', 'proxy_set_header Host $host;'), relay.port),
-    noUpgrade: to(changed('Upgrade'), relay.port),
+    right: to(lines, port),
+    noHost: to(changed('Host'), port),
+    hostWithoutPort: to(changed('Host', 'proxy_set_header Host $host;'), port),
+    noUpgrade: to(changed('Upgrade'), port),
+    oldHttp: to(lines.filter((line) => !line.startsWith('proxy_http_version')), port),
   });
-  /** @type {[string, RegExp][]} */
+  /** @type {[string, string, RegExp, string][]} */
   const mistakes = [
-    ['noHost', /Host header has to reach the server/],
-    ['hostWithoutPort', /Host header has to reach the server/],
-    ['noUpgrade', /pass on Upgrade and Connection/],
+    ['noHost', '127.0.0.1', /Host header has to reach the server .*“127\.0\.0\.1” has to stand in \[server\] names/, 'badOrigin'],
+    ['hostWithoutPort', '127.0.0.1', /Host header has to reach the server/, 'badOrigin'],
+    ['noUpgrade', '127.0.0.1', /pass on Upgrade and Connection, by HTTP\/1\.1/, 'notAWebSocket'],
+    ['oldHttp', '127.0.0.1', /pass on Upgrade and Connection, by HTTP\/1\.1/, 'notAWebSocket'],
+    ['right', 'door.example', /does not go by the name “door\.example:\d+”.*\[server\] names/, 'badHost'],
   ];
+  const at = (/** @type {string} */ name, /** @type {string} */ host) => proxy.urls[name].replace('127.0.0.1', host);
   try {
     await online(await openPage(browser, proxy.urls.right, 'anna'));
-    for (const [name, words] of mistakes) {
-      const anna = await openPage(browser, proxy.urls[name], '');
-      await anna.fill('#name', 'anna');
-      await anna.press('#name', 'Enter');
-      await eventually(`${name} is told`, async () => words.test((await anna.textContent('#banner')) ?? ''));
+    for (const [name, host, words, code] of mistakes) {
+      const page = await openPage(browser, at(name, host), '');
+      await page.fill('#name', name);
+      await page.press('#name', 'Enter');
+      await eventually(`${name} is told`, async () => words.test((await page.textContent('#banner')) ?? ''));
+      await eventually(`${code} is logged`, async () => server.output().includes(`code=${code}`));
+      await page.context().close();
     }
+    await online(await openPage(browser, at('noHost', 'door.localhost'), 'carl'));
     // A page that is there already, whose server goes away behind the proxy.
     const ben = await openPage(browser, proxy.urls.right, 'ben');
-    await relay.close();
+    await server.stop();
     await eventually('the missing server is told', async () => /does not reach the server/.test((await ben.textContent('#banner')) ?? ''));
   } finally {
     await proxy.stop();
-    await relay.close();
+    await server.stop();
     own.remove();
   }
 });

@@ -21,7 +21,7 @@ export function documented() {
 }
 
 /**
- * Starts nginx with one address for each list of lines in `location /`; "{port}" in them stands for the server's port.
+ * Starts nginx with one address for each list of lines in `location /`.
  * @param {string} directory for its files
  * @param {string} map
  * @param {Record<string, string[]>} locations
