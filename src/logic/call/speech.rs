@@ -9,16 +9,16 @@ use crate::logic::allowance::{Allowance, Allowances};
 use crate::protocol::{MESSAGE_BURST, MESSAGE_RATE, UserId};
 
 /// What one sender may have replied to at once, and how long until once more.
-const HEARD_BURST: u32 = 10;
-const HEARD_PAUSE: Duration = Duration::from_secs(1);
+pub(super) const HEARD_BURST: u32 = 10;
+pub(super) const HEARD_PAUSE: Duration = Duration::from_secs(1);
 /// The pause for somebody we talk with: bad paths make for many offers.
-const TALKING_PAUSE: Duration = Duration::from_millis(250);
+pub(super) const TALKING_PAUSE: Duration = Duration::from_millis(250);
 /// Senders whose use is remembered; beyond, whoever used least is forgotten.
 const MAX_HEARD: usize = 256;
 
 /// What is said takes up four fifths of what the server allows; what is over is dropped.
-const SAID_PAUSE: Duration = Duration::from_nanos(1_000_000_000 * 5 / 4 / MESSAGE_RATE as u64);
-const SAID_BURST: u32 = MESSAGE_BURST / 5 * 4;
+pub(super) const SAID_PAUSE: Duration = Duration::from_nanos(1_000_000_000 * 5 / 4 / MESSAGE_RATE as u64);
+pub(super) const SAID_BURST: u32 = MESSAGE_BURST / 5 * 4;
 
 /// Whether a message is worth another one's place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

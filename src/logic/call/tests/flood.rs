@@ -1,5 +1,7 @@
 //! What strangers who send as much as the server lets them can do to others.
 
+use super::super::TURNS;
+use super::super::speech::{HEARD_BURST, HEARD_PAUSE, SAID_BURST, SAID_PAUSE, TALKING_PAUSE};
 use super::*;
 use crate::protocol::{MESSAGE_BURST, MESSAGE_RATE};
 
@@ -169,4 +171,21 @@ fn candidates_without_a_call_do_not_keep_out_those_of_others() {
     door.tell(found("anna", "a"));
     let outputs = door.tell(offer("anna", Some("c1"), "1"));
     assert!(outputs.iter().any(|output| matches!(output, Output::AddCandidate { .. })));
+}
+
+#[test]
+fn the_document_names_the_allowances() {
+    let document = include_str!("../../../../docs/protocol.md").replace("\n ", "");
+    let a_second = |pause: Duration| Duration::from_secs(1).as_nanos() / pause.as_nanos();
+    for sentence in [
+        format!("{HEARD_BURST} offers, answers, `ringing` and messages it cannot read at once"),
+        format!("and one a second after that, {} while the two are in a call", a_second(TALKING_PAUSE)),
+        format!("{SAID_BURST} messages at once and {} a second after that", a_second(SAID_PAUSE)),
+        format!("free places only, {MAX_UNPROVED} at most"),
+        format!("after {} s, or after {} s of ringing", PROVING.as_secs_f64(), RINGING.as_secs()),
+        format!("once in {TURNS} times as long"),
+    ] {
+        assert!(document.contains(&sentence), "{sentence}");
+    }
+    assert_eq!(a_second(HEARD_PAUSE), 1);
 }
