@@ -89,6 +89,8 @@ pub struct Serving {
     pub names: Vec<String>,
     /// Clients at a time.
     pub max_connections: u32,
+    /// Sockets of the server beside them: what the limit of open files leaves.
+    pub max_others: u32,
     pub tls: Tls,
 }
 
@@ -215,7 +217,7 @@ impl Loaded {
     fn from_parts(file: Option<(&Path, &str)>, surroundings: &Surroundings) -> Result<Loaded, ConfigError> {
         let (layers, problems) = layers::Layers::gather(file, &surroundings.variables);
         let config = read::config(&layers, problems, surroundings)?;
-        let warnings = report::warnings(&config, &layers);
+        let warnings = report::warnings(&config, &layers, surroundings);
         Ok(Loaded { config, warnings, file: file.map(|(path, _)| path.to_owned()), layers })
     }
 

@@ -91,12 +91,15 @@ impl Reader<'_> {
             let name = |text: &str| address::is_host_name(text).then(|| text.to_ascii_lowercase());
             items.iter().map(|item| item.value.as_text().and_then(name).ok_or(None)).collect()
         });
-        let max_connections = match self.number("server.max_connections", |n| values::number_up_to(n, 64, 1_000_000)) {
-            0 => self.surroundings.max_connections(),
-            number => number,
-        };
+        let (max_connections, max_others) = self.surroundings.connections(
+            match self.number("server.max_connections", |n| values::number_up_to(n, 64, 1_000_000)) {
+                0 => None,
+                number => Some(number),
+            },
+        );
         let tls = self.tls(&listen);
-        Serving { listen, insecure, http_listen, names: names.unwrap_or_default(), max_connections, tls }
+        let names = names.unwrap_or_default();
+        Serving { listen, insecure, http_listen, names, max_connections, max_others, tls }
     }
 
     fn tls(&mut self, listen: &SocketAddr) -> Tls {

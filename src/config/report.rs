@@ -4,7 +4,8 @@ use std::path::Path;
 
 use super::address::{self, IceUrl};
 use super::keys::{Form, KEYS};
-use super::layers::{Layers, Origin};
+use super::layers::{Layers, Origin, Value};
+use super::surroundings::Surroundings;
 use super::{Answer, Config, IcePolicy, Tls};
 use crate::protocol::IceServer;
 
@@ -58,7 +59,7 @@ fn refused_names(config: &Config) -> &'static str {
     }
 }
 
-pub(super) fn warnings(config: &Config, layers: &Layers) -> Vec<String> {
+pub(super) fn warnings(config: &Config, layers: &Layers, surroundings: &Surroundings) -> Vec<String> {
     let mut warnings = Vec::new();
     let mut warn = |key: &str, text: String| {
         warnings.push(match layers.origin(key) {
@@ -80,6 +81,17 @@ pub(super) fn warnings(config: &Config, layers: &Layers) -> Vec<String> {
     if server.http_listen.is_some() && server.tls != Tls::Auto {
         let text = "the page there explains a certificate that only [server.tls] mode = \"auto\" makes".to_owned();
         warn("server.http_listen", text);
+    }
+    if let (Some(Value::Integer(asked)), Some(files)) =
+        (layers.get("server.max_connections").map(|node| &node.value), surroundings.open_files)
+        && *asked > i64::from(server.max_connections)
+    {
+        let text = format!(
+            "{asked} clients are more than the limit of open files allows, which is {files}: {} are served. Raise \
+             LimitNOFILE= in the unit, or ulimit -Hn",
+            server.max_connections
+        );
+        warn("server.max_connections", text);
     }
     if let Some(url) = &config.signaling.url
         && url.to_ascii_lowercase().starts_with("ws:")

@@ -9,6 +9,13 @@ use rustix::system::sysinfo;
 
 use crate::protocol::UserId;
 
+/// Least `[server] max_connections`.
+const MIN_CONNECTIONS: u32 = 64;
+/// Most sockets of the server beside its clients.
+const MAX_OTHERS: u32 = 4096;
+/// Open files that clients never take, or a quarter of all where that is less.
+const KEPT_FILES: u32 = 384;
+
 /// Gathered once, so that tests can give their own.
 #[derive(Clone, Debug)]
 pub struct Surroundings {
@@ -66,11 +73,14 @@ impl Surroundings {
         id.parse().expect("up to 63 letters, digits and hyphens are an ID")
     }
 
-    /// Half of the files are for what a process needs beside its clients: requests for pages, calls, devices.
-    pub(super) fn max_connections(&self) -> u32 {
-        let half = self.open_files.map_or(u64::MAX, |files| files / 2);
-        // At most 20000, so it fits.
-        u32::try_from(half.min(self.memory / MEMORY_OF_CLIENT).clamp(64, 20_000)).unwrap_or(20_000)
+    /// How many clients the server may have at a time, if so many are asked for, and how many sockets beside them. With
+    /// what the rest of the process needs, for calls and devices for one, they stay below the limit of open files.
+    pub(super) fn connections(&self, asked: Option<u32>) -> (u32, u32) {
+        let files = u32::try_from(self.open_files.unwrap_or(u64::MAX)).unwrap_or(u32::MAX);
+        let memory = u32::try_from(self.memory / MEMORY_OF_CLIENT).unwrap_or(u32::MAX);
+        let most = files - (files / 4).min(KEPT_FILES);
+        let clients = asked.unwrap_or((files / 2).min(memory).clamp(MIN_CONNECTIONS, 20_000)).min(most.max(MIN_CONNECTIONS));
+        (clients, (files.saturating_sub(clients) / 2).min(MAX_OTHERS))
     }
 
     /// Systemd says where a unit's state belongs; otherwise it depends on who runs the process.
@@ -138,12 +148,19 @@ mod tests {
 
     #[test]
     fn clients_are_as_many_as_files_and_memory_allow() {
-        let most = |open_files, memory| Surroundings { open_files, memory, ..Surroundings::bare() }.max_connections();
-        let plenty = 8 << 30;
-        let files = [Some(20), Some(1024), Some(524_288), None].map(|files| most(files, plenty));
-        assert_eq!(files, [64, 512, 20_000, 20_000]);
-        let memory = [0, 512 << 20, 1 << 30, u64::MAX].map(|memory| most(None, memory));
-        assert_eq!(memory, [64, 4096, 8192, 20_000]);
+        let most = |open_files, asked| Surroundings { open_files, memory: 8 << 30, ..Surroundings::bare() }.connections(asked);
+        assert_eq!(most(Some(20), None).0, 64);
+        assert_eq!(most(Some(1024), None), (512, 256));
+        assert_eq!(most(Some(524_288), None), (20_000, 4096));
+        assert_eq!(most(None, None), (20_000, 4096));
+        assert_eq!(most(Some(20_000), Some(19_500)), (19_500, 250));
+        for (files, asked) in [(256, 1000), (1024, 1000), (4096, 1_000_000), (20_000, 20_000)] {
+            let (clients, others) = most(Some(files), Some(asked));
+            assert!(clients < asked && others > 0, "{files} {asked}");
+            assert!(u64::from(clients + 2 * others) <= files, "{files} {asked}: half of the rest is not the server's");
+        }
+        let memory = |memory| Surroundings { open_files: None, memory, ..Surroundings::bare() }.connections(None).0;
+        assert_eq!([0, 512 << 20, 1 << 30, u64::MAX].map(memory), [64, 4096, 8192, 20_000]);
         assert!((16 << 20..1 << 50).contains(&super::memory()), "{}", super::memory());
     }
 

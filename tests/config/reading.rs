@@ -144,6 +144,12 @@ fn worth_a_warning() {
     let warnings = |text: &str| Place::new().load(text).unwrap().warnings.join("\n");
     assert_eq!(warnings(""), "");
     assert_eq!(warnings("server.listen = '[::1]:80'\nsignaling.url = 'ws://localhost:1'"), "");
+    let beyond = warnings("server.max_connections = 1000");
+    assert!(
+        beyond.contains("server.max_connections: 1000 clients are more than the limit of open files allows"),
+        "{beyond}"
+    );
+    assert!(beyond.contains("which is 1024: 768 are served"), "{beyond}");
     assert!(warnings("signaling.url = 'ws://door'").contains("callbox.toml:1: signaling.url: ws:// is not encrypted"));
     assert!(warnings("server.http_listen = '127.0.0.1:81'").contains("server.http_listen: the page there"));
     assert!(warnings("ice.policy = 'relay'").contains("no call will connect"));
