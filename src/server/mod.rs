@@ -1,8 +1,8 @@
 //! The signaling server: an axum shell around [`crate::logic::hub`], with the call page beside it.
 //!
-//! `listen` accepts connections, `page` and `socket` answer them, `connection` serves one client over its `line`,
-//! `exchange` owns the hub, `tls` looks after the certificate, `landing` tells people how to trust it. All of it runs on
-//! threads of its own, so that a flood of handshakes keeps nothing else in the process waiting.
+//! `listen` accepts connections as long as `lobby` has room, `page` and `socket` answer them, `connection` serves one
+//! client over its `line`, `exchange` owns the hub, `tls` looks after the certificate, `landing` tells people how to trust
+//! it. All of it runs on a thread of its own, so that a flood of handshakes keeps nothing else in the process waiting.
 
 mod care;
 mod complaints;
@@ -11,7 +11,9 @@ mod exchange;
 mod hosts;
 mod landing;
 mod line;
+mod lingering;
 mod listen;
+mod lobby;
 mod page;
 mod settings;
 mod socket;
@@ -31,6 +33,7 @@ use crate::protocol::IceServer;
 use complaints::Complaints;
 use hosts::Hosts;
 use listen::{Entrance, Tasks};
+use lobby::Lobby;
 use socket::Doors;
 use tls::{CaInfo, Tls};
 use workers::Workers;
@@ -56,6 +59,8 @@ pub struct ServerSettings {
     pub ice_servers: Vec<IceServer>,
     /// WebSocket connections; further ones are told `serverFull`.
     pub max_connections: usize,
+    /// Sockets beside them: for requests, and for what is being closed.
+    pub max_others: usize,
     /// How often certificates are compared with files, names and addresses.
     pub certificate_check: Duration,
 }
@@ -81,6 +86,7 @@ impl ServerSettings {
             tls: TlsSettings::Off,
             ice_servers: Vec::new(),
             max_connections: 1000,
+            max_others: 1000,
             certificate_check: Duration::from_secs(60),
         }
     }
@@ -165,13 +171,15 @@ impl Server {
             Some(tls) => Entrance::Tls { acceptor: tls.acceptor(), site, plain: landing::redirect(scheme, None) },
             None => Entrance::Plain(site),
         };
-        tasks.spawn(listen::serve(listener, entrance, tasks.clone()));
+        // One more for the device that embeds this server.
+        let lobby = Arc::new(Lobby::new(settings.max_connections + 1, settings.max_others));
+        tasks.spawn(listen::serve(listener, entrance, lobby.clone(), tasks.clone()));
         if let Some(http) = http {
             let router = match &ca {
                 Some(ca) => landing::router(ca.clone(), address.port()),
                 None => landing::redirect(scheme, Some(address.port())),
             };
-            tasks.spawn(listen::serve(http, Entrance::Plain(router), tasks.clone()));
+            tasks.spawn(listen::serve(http, Entrance::Plain(router), lobby, tasks.clone()));
         }
         if let Some(tls) = tls {
             let (tasks, every) = (tasks.clone(), settings.certificate_check);

@@ -14,6 +14,7 @@ impl From<&Config> for ServerSettings {
             http_listen: config.server.http_listen,
             names: config.server.names.clone(),
             max_connections: config.server.max_connections as usize,
+            max_others: config.server.max_others as usize,
             tls,
             ice_servers: config.ice.servers.clone(),
             ..ServerSettings::new(config.server.listen)

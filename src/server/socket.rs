@@ -17,7 +17,8 @@ use super::complaints::Complaints;
 use super::connection::Connection;
 use super::exchange::Shared;
 use super::hosts::Hosts;
-use super::listen::{Lingering, Peer, Tasks};
+use super::lingering::Lingering;
+use super::listen::{Peer, Tasks};
 use crate::logic::hub::Origin;
 
 /// What a WebSocket needs of the server.
@@ -132,7 +133,7 @@ fn open(request: &mut Request, key: &HeaderValue, doors: &Doors) -> Response {
     });
     let origin = match request.extensions().get::<Peer>() {
         _ if own => Origin::Own,
-        Some(Peer(address)) => Origin::of(address.ip()),
+        Some(peer) => peer.origin(),
         None => Origin::Local,
     };
     let upgrade = hyper::upgrade::on(&mut *request);

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use callbox::protocol::{MAX_MALFORMED, MAX_MESSAGE_BYTES, MAX_RATE_LIMITED, MESSAGE_BURST, close};
-use callbox::server::{Server, ServerError};
+use callbox::server::{Server, ServerError, ServerSettings};
 use futures_util::{SinkExt, StreamExt};
 use serde_json::json;
 use tokio::io::AsyncWriteExt;
@@ -255,6 +255,20 @@ async fn a_stranger_is_sent_away_and_makes_room_before() {
     assert_eq!(stranger.next().await["code"], "serverFull");
     assert_eq!(stranger.close_code().await, close::TRY_LATER);
     assert_eq!(second.close_code().await, close::POLICY, "it never joins");
+    anna.is_well().await;
+}
+
+#[tokio::test]
+async fn sockets_that_ask_for_nothing_make_way() {
+    let settings = ServerSettings { max_connections: 4, max_others: 16, ..settings() };
+    let server = Server::start(settings).await.unwrap();
+    let mut idle = Vec::new();
+    for _ in 0..30 {
+        idle.push(tokio::net::TcpStream::connect(server.local_addr()).await.unwrap());
+    }
+    // Without making way they would stay for ten seconds each time.
+    let join = Client::join(server.local_addr(), "anna");
+    let mut anna = tokio::time::timeout(Duration::from_secs(8), join).await.expect("a place");
     anna.is_well().await;
 }
 

@@ -36,15 +36,21 @@ impl Origin {
 
 /// Whether a newcomer finds a place.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Admission {
+pub enum Admission {
     Free,
-    /// If this stranger goes.
-    InPlaceOf(ConnId),
-    Full,
+    /// Only if this stranger goes, where there is one.
+    Taken { whose: Whose, stranger: Option<ConnId> },
+}
+
+/// Whose places are all taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Whose {
+    All,
+    Share(IpAddr),
 }
 
 /// The places of one server.
-pub(super) struct Places {
+pub struct Places {
     max: usize,
     taken: usize,
     shares: HashMap<IpAddr, Share>,
@@ -62,15 +68,15 @@ struct Share {
 const SHARE: usize = 4;
 
 impl Places {
-    pub(super) fn new(max: usize) -> Places {
+    pub fn new(max: usize) -> Places {
         Places { max, taken: 0, shares: HashMap::new(), strangers: BTreeSet::new() }
     }
 
     /// For a newcomer that has no place yet.
-    pub(super) fn admit(&self, origin: Origin) -> Admission {
-        let oldest = |strangers: &BTreeSet<(Instant, ConnId)>| match strangers.first() {
-            Some(&(_, stranger)) => Admission::InPlaceOf(stranger),
-            None => Admission::Full,
+    pub fn admit(&self, origin: Origin) -> Admission {
+        let taken = |whose, strangers: &BTreeSet<(Instant, ConnId)>| Admission::Taken {
+            whose,
+            stranger: strangers.first().map(|&(_, stranger)| stranger),
         };
         match origin {
             Origin::Own => return Admission::Free,
@@ -78,15 +84,15 @@ impl Places {
             Origin::Address(address) => {
                 let share = self.shares.get(&address).filter(|share| share.taken >= (self.max / SHARE).max(1));
                 if let Some(share) = share {
-                    return oldest(&share.strangers);
+                    return taken(Whose::Share(address), &share.strangers);
                 }
             }
         }
-        if self.taken < self.max { Admission::Free } else { oldest(&self.strangers) }
+        if self.taken < self.max { Admission::Free } else { taken(Whose::All, &self.strangers) }
     }
 
     /// Gives a place to a connection, which is a stranger since now.
-    pub(super) fn take(&mut self, conn: ConnId, origin: Origin, now: Instant) {
+    pub fn take(&mut self, conn: ConnId, origin: Origin, now: Instant) {
         if origin != Origin::Own {
             self.taken += 1;
         }
@@ -97,7 +103,7 @@ impl Places {
     }
 
     /// Frees the place of a connection that was a stranger since then, or none.
-    pub(super) fn free(&mut self, conn: ConnId, origin: Origin, since: Option<Instant>) {
+    pub fn free(&mut self, conn: ConnId, origin: Origin, since: Option<Instant>) {
         self.set_stranger(conn, origin, since, None);
         if origin != Origin::Own {
             self.taken -= 1;
@@ -113,7 +119,7 @@ impl Places {
     }
 
     /// Since when a connection is a stranger, or that it is none. The device's own is never one for others.
-    pub(super) fn set_stranger(&mut self, conn: ConnId, origin: Origin, was: Option<Instant>, is: Option<Instant>) {
+    pub fn set_stranger(&mut self, conn: ConnId, origin: Origin, was: Option<Instant>, is: Option<Instant>) {
         if origin == Origin::Own {
             return;
         }
@@ -131,14 +137,19 @@ impl Places {
         }
     }
 
+    /// The one who has been a stranger for longest, and since when.
+    pub fn oldest(&self) -> Option<(Instant, ConnId)> {
+        self.strangers.first().copied()
+    }
+
     /// A stranger whose time is over.
     pub(super) fn overdue(&self, now: Instant) -> Option<ConnId> {
-        let &(since, conn) = self.strangers.first()?;
+        let (since, conn) = self.oldest()?;
         (since + JOIN_TIMEOUT <= now).then_some(conn)
     }
 
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
-        self.strangers.first().map(|(since, _)| *since + JOIN_TIMEOUT)
+        self.oldest().map(|(since, _)| since + JOIN_TIMEOUT)
     }
 }
 
@@ -167,10 +178,11 @@ mod tests {
             assert_eq!(places.admit(hog), Admission::Free);
             places.take(ConnId(conn), hog, now);
         }
-        assert_eq!(places.admit(hog), Admission::InPlaceOf(ConnId(1)));
+        let share = Whose::Share("192.0.2.7".parse().unwrap());
+        assert_eq!(places.admit(hog), Admission::Taken { whose: share, stranger: Some(ConnId(1)) });
         places.set_stranger(ConnId(1), hog, Some(now), None);
         places.set_stranger(ConnId(2), hog, Some(now), None);
-        assert_eq!(places.admit(hog), Admission::Full);
+        assert_eq!(places.admit(hog), Admission::Taken { whose: share, stranger: None });
         assert_eq!(places.admit(address("192.0.2.8")), Admission::Free);
         places.free(ConnId(2), hog, None);
         assert_eq!(places.admit(hog), Admission::Free);

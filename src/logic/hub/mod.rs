@@ -28,8 +28,7 @@ use std::time::Instant;
 use self::calls::Calls;
 use self::claims::{Claims, Made};
 pub use self::directory::Directory;
-pub use self::gate::Origin;
-use self::gate::{Admission, Places};
+pub use self::gate::{Admission, Origin, Places, Whose};
 use self::presence::Presence;
 use self::refusal::Refusal;
 pub use self::route::{Line, Reader, Request, Step};
@@ -37,7 +36,7 @@ use super::websocket::Frame;
 use crate::base::lock::lock;
 use crate::protocol::{ErrorCode, IceServer, Kind, PeerInfo, UserId, close};
 
-/// One WebSocket connection, numbered by the shell and never used again.
+/// One connection, numbered by the shell; the number is never used again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ConnId(pub u64);
 
@@ -165,17 +164,17 @@ impl Hub {
 
     /// Whether a newcomer from an address that has its share to itself would be refused.
     pub fn is_full(&self) -> bool {
-        self.places.admit(Origin::Local) == Admission::Full
+        matches!(self.places.admit(Origin::Local), Admission::Taken { stranger: None, .. })
     }
 
     fn connected(&mut self, conn: ConnId, origin: Origin, now: Instant) {
         match self.places.admit(origin) {
             Admission::Free => {}
-            Admission::InPlaceOf(stranger) => {
+            Admission::Taken { stranger: Some(stranger), .. } => {
                 self.say_full(stranger);
                 self.close(stranger, close::TRY_LATER, "server full", now);
             }
-            Admission::Full => {
+            Admission::Taken { stranger: None, .. } => {
                 self.say_full(conn);
                 return self.outputs.push_back(Output::Close { conn, code: close::TRY_LATER, reason: "server full" });
             }
