@@ -11,6 +11,7 @@ use tokio::time::MissedTickBehavior;
 
 use super::ServerSettings;
 use super::care::{Care, Finding};
+use super::complaints::{Complaints, Places};
 use super::line::{End, Ledger, Line, TOO_SLOW};
 use super::listen::Tasks;
 use crate::base::task::answers;
@@ -81,10 +82,10 @@ impl ServerHandle {
 }
 
 /// Starts the hub's task.
-pub fn start(settings: &ServerSettings, tasks: &Tasks) -> (Arc<Shared>, ServerHandle) {
+pub fn start(settings: &ServerSettings, complaints: Arc<Complaints>, tasks: &Tasks) -> (Arc<Shared>, ServerHandle) {
     let (events, inbox) = mpsc::unbounded_channel();
     let (questions, asked) = mpsc::channel(QUESTIONS);
-    let (desk, status) = Desk::open(settings, events);
+    let (desk, status) = Desk::open(settings, complaints, events);
     let shared = desk.shared.clone();
     tasks.spawn(desk.run(inbox, asked, tasks.clone()));
     (shared, ServerHandle { questions, status })
@@ -120,6 +121,7 @@ struct Desk {
     hub: Hub,
     shared: Arc<Shared>,
     lines: HashMap<ConnId, (Arc<Line>, Care)>,
+    complaints: Arc<Complaints>,
     status: watch::Sender<String>,
     /// When the status was told last, and whether it has changed since.
     told: Option<Instant>,
@@ -127,7 +129,11 @@ struct Desk {
 }
 
 impl Desk {
-    fn open(settings: &ServerSettings, events: mpsc::UnboundedSender<Event>) -> (Desk, watch::Receiver<String>) {
+    fn open(
+        settings: &ServerSettings,
+        complaints: Arc<Complaints>,
+        events: mpsc::UnboundedSender<Event>,
+    ) -> (Desk, watch::Receiver<String>) {
         let shared = Arc::new(Shared {
             directory: Directory::default(),
             events,
@@ -138,7 +144,7 @@ impl Desk {
         let ServerSettings { ice_servers, max_connections, .. } = settings.clone();
         let hub = Hub::new(&HubSettings { ice_servers, max_connections }, &shared.directory);
         let (tell, status) = watch::channel(describe(&hub));
-        (Desk { hub, shared, lines: HashMap::new(), status: tell, told: None, stale: false }, status)
+        (Desk { hub, shared, lines: HashMap::new(), complaints, status: tell, told: None, stale: false }, status)
     }
 
     async fn run(
@@ -245,6 +251,7 @@ impl Desk {
                     line.settle(member);
                 }
             }
+            Output::Full(whose) => self.complaints.full(Places::Clients, whose),
             Output::Close { conn, code, reason } => {
                 if let Some((line, _)) = self.lines.remove(&conn) {
                     line.close(End { code, reason, at_once: false });
@@ -330,7 +337,7 @@ mod tests {
     async fn the_end_of_the_hub_is_heard_even_by_a_panic() {
         let settings = ServerSettings::new("127.0.0.1:0".parse().unwrap());
         let (events, _inbox) = mpsc::unbounded_channel();
-        let (mut desk, status) = Desk::open(&settings, events);
+        let (mut desk, status) = Desk::open(&settings, Arc::default(), events);
         let handle = ServerHandle { questions: mpsc::channel(1).0, status };
         let ended = tokio::spawn(handle.ended());
         let hub = tokio::spawn(async move {

@@ -109,6 +109,8 @@ impl AsyncWrite for Lingering {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use tokio::net::TcpListener;
 
     use super::*;
@@ -118,7 +120,7 @@ mod tests {
     async fn a_client_that_takes_nothing_is_cut() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-        let place = Lobby::new(1, 4).place().await;
+        let place = Lobby::new(1, 4, Arc::default()).place().await;
         let mut connection = Lingering::new(listener.accept().await.unwrap().0, place);
         let write = async {
             loop {

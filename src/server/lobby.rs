@@ -11,8 +11,9 @@ use std::time::{Duration, Instant};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::time::timeout;
 
+use super::complaints::{self, Complaints};
 use crate::base::lock::lock;
-use crate::logic::hub::{Admission, ConnId, Origin, Places};
+use crate::logic::hub::{Admission, ConnId, Origin, Places, Whose};
 
 /// Where a newcomer can be kept waiting, whoever asked for something so recently is left alone: it may be one of
 /// thousands that come at once, and on its way to a WebSocket.
@@ -24,6 +25,7 @@ pub struct Lobby {
     open: Arc<Semaphore>,
     lingering: Arc<Semaphore>,
     guests: Mutex<Guests>,
+    complaints: Arc<Complaints>,
 }
 
 struct Guests {
@@ -57,7 +59,7 @@ pub struct Guest {
 
 impl Lobby {
     /// For so many WebSockets, and so many sockets beside them.
-    pub fn new(web_sockets: usize, others: usize) -> Lobby {
+    pub fn new(web_sockets: usize, others: usize, complaints: Arc<Complaints>) -> Lobby {
         let lingering = others / LINGERING;
         let http = others - lingering;
         Lobby {
@@ -69,6 +71,7 @@ impl Lobby {
                 present: HashMap::new(),
                 next: 0,
             }),
+            complaints,
         }
     }
 
@@ -76,7 +79,13 @@ impl Lobby {
     pub async fn place(&self) -> Place {
         loop {
             let patience = match self.open.available_permits() {
-                0 => lock(&self.guests).make_room(Instant::now()),
+                0 => {
+                    let (sent_away, patience) = lock(&self.guests).make_room(Instant::now());
+                    if sent_away {
+                        self.complaints.full(complaints::Places::Requests, Whose::All);
+                    }
+                    patience
+                }
                 _ => GRACE,
             };
             // It is never closed.
@@ -89,21 +98,30 @@ impl Lobby {
     /// A newcomer, and what resolves when it has to make way.
     pub fn enter(self: &Arc<Lobby>, origin: Origin, now: Instant) -> (Guest, oneshot::Receiver<()>) {
         let (stay, leave) = oneshot::channel();
-        let id = lock(&self.guests).enter(origin, stay, now);
+        let (id, full) = lock(&self.guests).enter(origin, stay, now);
+        if let Some(whose) = full {
+            self.complaints.full(complaints::Places::Requests, whose);
+        }
         (Guest { lobby: self.clone(), id }, leave)
     }
 }
 
 impl Guests {
-    fn enter(&mut self, origin: Origin, stay: oneshot::Sender<()>, now: Instant) -> ConnId {
-        if let Admission::Taken { stranger: Some(oldest), .. } = self.places(origin).admit(origin) {
-            self.leave(oldest);
-        }
+    /// Enters a newcomer. Returns what was full, and somebody had to make way for it.
+    fn enter(&mut self, origin: Origin, stay: oneshot::Sender<()>, now: Instant) -> (ConnId, Option<Whose>) {
+        let full = match self.places(origin).admit(origin) {
+            Admission::Taken { whose, stranger: Some(oldest) } => {
+                self.leave(oldest);
+                Some(whose)
+            }
+            // All are strangers here, so that there always is one.
+            Admission::Taken { stranger: None, .. } | Admission::Free => None,
+        };
         self.next += 1;
         let id = ConnId(self.next);
         self.places(origin).take(id, origin, now);
         self.present.insert(id, Present { origin, since: now, _stay: stay });
-        id
+        (id, full)
     }
 
     fn asks(&mut self, id: ConnId, now: Instant) {
@@ -117,15 +135,16 @@ impl Guests {
         self.places(origin).free(id, origin, Some(since));
     }
 
-    /// Sends the oldest away, if its time is over. Returns when to look again.
-    fn make_room(&mut self, now: Instant) -> Duration {
-        let Some((since, oldest)) = self.far.oldest().into_iter().chain(self.near.oldest()).min() else { return GRACE };
+    /// Sends the oldest away, if its time is over. Returns whether it did, and when to look again.
+    fn make_room(&mut self, now: Instant) -> (bool, Duration) {
+        let oldest = self.far.oldest().into_iter().chain(self.near.oldest()).min();
+        let Some((since, oldest)) = oldest else { return (false, GRACE) };
         let rest = (since + GRACE).saturating_duration_since(now);
         if rest.is_zero() {
             self.leave(oldest);
-            return GRACE;
+            return (true, GRACE);
         }
-        rest
+        (false, rest)
     }
 
     fn places(&mut self, origin: Origin) -> &mut Places {
@@ -171,7 +190,7 @@ mod tests {
     #[test]
     fn the_one_that_has_asked_for_nothing_longest_makes_way_within_its_share() {
         // Six may speak HTTP at a time, three of them from other machines, one from each.
-        let (lobby, start) = (Arc::new(Lobby::new(10, 8)), Instant::now());
+        let (lobby, start) = (Arc::new(Lobby::new(10, 8, Arc::default())), Instant::now());
         let at = |millis| start + Duration::from_millis(millis);
         let (a, mut a_leaves) = lobby.enter(address("192.0.2.1"), at(0));
         let (_b, mut b_leaves) = lobby.enter(address("192.0.2.2"), at(1));
@@ -191,7 +210,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_newcomer_waits_no_longer_than_the_oldest_has_to_be_left_alone() {
-        let lobby = Arc::new(Lobby::new(1, 4));
+        let lobby = Arc::new(Lobby::new(1, 4, Arc::default()));
         let mut places = Vec::new();
         for _ in 0..4 {
             places.push(lobby.place().await);
@@ -202,7 +221,8 @@ mod tests {
             leave.await.unwrap_err();
             assert!(place.linger().is_some(), "it is closed, and no longer among the open ones");
         };
-        let ((), _newcomer) = tokio::time::timeout(2 * GRACE, async { tokio::join!(goes, lobby.place()) }).await.unwrap();
+        let ((), _newcomer) =
+            tokio::time::timeout(2 * GRACE, async { tokio::join!(goes, lobby.place()) }).await.unwrap();
         assert_eq!(lobby.open.available_permits(), 0, "no more sockets than there are places");
     }
 }

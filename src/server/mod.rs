@@ -155,7 +155,8 @@ impl Server {
         let (stop, stopped) = watch::channel(());
         let (over, tasks_over) = mpsc::channel(1);
         let tasks = Tasks::new(stopped, over);
-        let (shared, handle) = exchange::start(&settings, &tasks);
+        let complaints = Arc::new(Complaints::default());
+        let (shared, handle) = exchange::start(&settings, complaints.clone(), &tasks);
         let pass: Arc<str> = std::iter::repeat_with(fastrand::alphanumeric).take(PASS).collect::<String>().into();
         let site = page::router(Doors {
             shared,
@@ -164,7 +165,7 @@ impl Server {
                 Some(_) => Hosts::proved(&settings.names),
                 None => Hosts::known(&settings.names),
             }),
-            complaints: Arc::new(Complaints::default()),
+            complaints: complaints.clone(),
             pass: pass.clone(),
         });
         let entrance = match &tls {
@@ -172,7 +173,7 @@ impl Server {
             None => Entrance::Plain(site),
         };
         // One more for the device that embeds this server.
-        let lobby = Arc::new(Lobby::new(settings.max_connections + 1, settings.max_others));
+        let lobby = Arc::new(Lobby::new(settings.max_connections + 1, settings.max_others, complaints));
         tasks.spawn(listen::serve(listener, entrance, lobby.clone(), tasks.clone()));
         if let Some(http) = http {
             let router = match &ca {

@@ -77,6 +77,8 @@ pub enum Output {
     Remove { user: UserId },
     /// The answer to [`Input::Asked`]: whose connection it is now.
     Settled { conn: ConnId, member: Option<UserId> },
+    /// Nobody of these may be there beyond: somebody was closed.
+    Full(Whose),
     /// Close after what was sent before. The hub has forgotten the connection already.
     Close { conn: ConnId, code: u16, reason: &'static str },
 }
@@ -170,11 +172,13 @@ impl Hub {
     fn connected(&mut self, conn: ConnId, origin: Origin, now: Instant) {
         match self.places.admit(origin) {
             Admission::Free => {}
-            Admission::Taken { stranger: Some(stranger), .. } => {
+            Admission::Taken { whose, stranger: Some(stranger) } => {
+                self.outputs.push_back(Output::Full(whose));
                 self.say_full(stranger);
                 self.close(stranger, close::TRY_LATER, "server full", now);
             }
-            Admission::Taken { stranger: None, .. } => {
+            Admission::Taken { whose, stranger: None } => {
+                self.outputs.push_back(Output::Full(whose));
                 self.say_full(conn);
                 return self.outputs.push_back(Output::Close { conn, code: close::TRY_LATER, reason: "server full" });
             }

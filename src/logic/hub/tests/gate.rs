@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::World;
-use crate::logic::hub::{ConnId, Origin};
+use crate::logic::hub::{ConnId, Origin, Whose};
 use crate::protocol::{JOIN_BURST, JOIN_PAUSE, JOIN_TIMEOUT, close};
 
 #[test]
@@ -47,6 +47,7 @@ fn the_oldest_stranger_makes_room_and_members_do_not() {
     world.gone(6);
     world.connect(7);
     assert_eq!(world.closed[2..], [(ConnId(7), close::TRY_LATER)], "it is nobody else's");
+    assert_eq!(world.full, [Whose::All; 3]);
 }
 
 #[test]
@@ -59,6 +60,7 @@ fn one_address_cannot_take_all_places() {
     }
     world.connect_from(3, hog);
     assert_eq!(world.closed, [(ConnId(3), close::TRY_LATER)]);
+    assert_eq!(world.full, [Whose::Share("192.0.2.7".parse().unwrap())]);
     world.connect_from(4, other);
     world.connect(5);
     assert_eq!(world.closed.len(), 1);

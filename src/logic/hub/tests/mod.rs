@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::{ConnId, Directory, Hub, HubSettings, Input, Line, Origin, Output, Reader, Step};
+use super::{ConnId, Directory, Hub, HubSettings, Input, Line, Origin, Output, Reader, Step, Whose};
 use crate::logic::websocket::Frame;
 use crate::protocol::MAX_MESSAGE_BYTES;
 
@@ -28,6 +28,7 @@ struct World {
     /// Who may go on after an answer of the hub.
     awake: VecDeque<ConnId>,
     closed: Vec<(ConnId, u16)>,
+    full: Vec<Whose>,
     pinged: Vec<ConnId>,
     heard: BTreeMap<ConnId, Vec<Value>>,
     /// The ID that `joined` told each connection last.
@@ -83,6 +84,7 @@ impl World {
             readers: BTreeMap::new(),
             awake: VecDeque::new(),
             closed: Vec::new(),
+            full: Vec::new(),
             pinged: Vec::new(),
             heard: BTreeMap::new(),
             names: BTreeMap::new(),
@@ -144,6 +146,7 @@ impl World {
                 client.reader.settled(member);
                 self.awake.push_back(conn);
             }
+            Output::Full(whose) => self.full.push(whose),
             Output::Close { conn, code, .. } => {
                 assert!(self.open.remove(&conn), "{conn:?} is closed twice");
                 self.readers.remove(&conn);
