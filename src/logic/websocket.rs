@@ -148,6 +148,11 @@ impl Decoder {
         self.pieces.is_some()
     }
 
+    /// Bytes of memory that such a message takes.
+    pub fn holds(&self) -> usize {
+        self.pieces.as_ref().map_or(0, Vec::capacity)
+    }
+
     /// Refuses a frame by its header, before its payload is waited for.
     fn admit(&self, header: &Header) -> Result<(), Fault> {
         match (header.opcode, &self.pieces) {

@@ -141,7 +141,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 if self.line.has_heard() {
                     self.shared.tell(Input::Alive(self.line.id));
                 }
-                self.kept = bytes.get(read?..).unwrap_or_default().to_vec();
+                self.keep(bytes.get(read?..).unwrap_or_default().to_vec());
                 Ok(true)
             })?;
             if !more {
@@ -158,8 +158,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let read = self.take(&mut kept)?;
         kept.drain(..read);
         kept.shrink_to_fit();
-        self.kept = kept;
+        self.keep(kept);
         Ok(())
+    }
+
+    fn keep(&mut self, kept: Vec<u8>) {
+        self.kept = kept;
+        self.line.holds(self.kept.capacity() + self.decoder.holds());
     }
 
     /// Deals with the frames in `bytes`, and says how many bytes they are.
@@ -237,9 +242,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 
     fn close(&mut self, frame: Frame) {
-        let bytes = frame.into_bytes();
-        self.line.charge(bytes.len());
-        self.sending.push_back(Waiting { bytes, presence: false });
+        // Nothing more is read.
+        self.decoder = Decoder::default();
+        self.keep(Vec::new());
+        let frame = Waiting { bytes: frame.into_bytes(), presence: false };
+        self.line.charge(&frame);
+        self.sending.push_back(frame);
         self.closing = Some(Box::pin(sleep(CLOSE_TIMEOUT)));
     }
 
@@ -295,7 +303,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             && first.bytes.len() <= self.written
         {
             self.written -= first.bytes.len();
-            released += first.bytes.len();
+            released += first.takes();
             if first.presence {
                 self.shared.tell(Input::Took(self.line.id));
             }

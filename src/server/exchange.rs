@@ -12,7 +12,7 @@ use tokio::time::MissedTickBehavior;
 use super::ServerSettings;
 use super::care::{Care, Finding};
 use super::complaints::{Complaints, Places};
-use super::line::{End, Ledger, Line, TOO_SLOW};
+use super::line::{End, Ledger, Line, NO_ROOM, TOO_SLOW};
 use super::listen::Tasks;
 use crate::base::task::answers;
 use crate::logic::hub::{ConnId, Directory, Hub, HubSettings, Input, Origin, Output};
@@ -268,23 +268,23 @@ impl Desk {
                 Finding::Well => {}
                 Finding::Silent => line.ping(),
                 Finding::Dead => line.close(SILENT),
-                Finding::Stalled => too_slow(line),
+                Finding::Stalled => cut(line, TOO_SLOW),
             }
         }
     }
 
-    /// Cuts whoever has the most waiting, so that the others' messages find room. What still waits for those who are being
-    /// closed is no reason to cut anybody else.
+    /// Cuts whoever takes the most, so that the others' messages find room. What those who are being closed still take is no
+    /// reason to cut anybody else.
     fn relieve(&mut self) {
-        let open = |line: &Arc<Line>| line.waiting() > 0 && !line.is_ended();
-        let all = self.lines.values().filter(|(line, _)| open(line)).map(|(line, _)| line.waiting()).sum();
+        let open = |line: &Arc<Line>| line.takes() > 0 && !line.is_ended();
+        let all = self.lines.values().filter(|(line, _)| open(line)).map(|(line, _)| line.takes()).sum();
         let mut excess = self.shared.ledger.excess_of(all);
         while excess > 0 {
-            let longest = self.lines.values().filter(|(line, _)| open(line)).max_by_key(|(line, _)| line.waiting());
-            let Some((line, _)) = longest else { return };
+            let largest = self.lines.values().filter(|(line, _)| open(line)).max_by_key(|(line, _)| line.takes());
+            let Some((line, _)) = largest else { return };
             let id = line.id;
-            excess = excess.saturating_sub(line.waiting());
-            too_slow(line);
+            excess = excess.saturating_sub(line.takes());
+            cut(line, if line.held() > line.waiting() { NO_ROOM } else { TOO_SLOW });
             self.lines.remove(&id);
             self.handle(Input::Gone(id));
         }
@@ -311,9 +311,9 @@ impl Desk {
     }
 }
 
-fn too_slow(line: &Line) {
-    log::warn!(connection = line.id.0, code = close::TOO_SLOW; "client does not read and is cut");
-    line.close(TOO_SLOW);
+fn cut(line: &Line, end: End) {
+    log::warn!(connection = line.id.0, code = end.code; "client is cut, and told: {}", end.reason);
+    line.close(end);
 }
 
 fn describe(hub: &Hub) -> String {
@@ -331,13 +331,55 @@ fn describe(hub: &Hub) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::VecDeque;
+
     use super::*;
+    use crate::server::line::Waiting;
+
+    fn desk() -> (Desk, watch::Receiver<String>, mpsc::UnboundedReceiver<Event>) {
+        let settings = ServerSettings::new("127.0.0.1:0".parse().unwrap());
+        let (events, inbox) = mpsc::unbounded_channel();
+        let (desk, status) = Desk::open(&settings, Arc::default(), events);
+        (desk, status, inbox)
+    }
+
+    /// How a line that was cut is closed.
+    fn end_of(line: &Line) -> Option<u16> {
+        line.take(&mut VecDeque::new()).map(|end| end.code)
+    }
+
+    #[test]
+    fn those_who_take_the_most_are_cut_until_the_rest_has_room() {
+        const MIB: usize = 1024 * 1024;
+        let (mut desk, _status, mut inbox) = desk();
+        let lines: Vec<_> = (0..5).map(|_| desk.shared.connect(Origin::Local)).collect();
+        while let Ok(event) = inbox.try_recv() {
+            desk.take(event);
+        }
+        let [small, speaks, reads_not, middle, closing] = lines.as_slice() else { unreachable!() };
+        small.holds(MIB);
+        speaks.holds(14 * MIB);
+        reads_not.charge(&Waiting { bytes: vec![0; 13 * MIB].into(), presence: false });
+        middle.holds(12 * MIB);
+        // It is over for this one, and what it takes is about to be given back.
+        closing.holds(20 * MIB);
+        closing.close(SHUTDOWN);
+        desk.relieve();
+        assert_eq!(end_of(speaks), Some(close::TRY_LATER), "it is 8 MiB too much");
+        assert_eq!([end_of(reads_not), end_of(middle), end_of(small)], [None; 3]);
+        small.holds(8 * MIB);
+        desk.relieve();
+        assert_eq!(end_of(reads_not), Some(close::TOO_SLOW));
+        assert_eq!([end_of(middle), end_of(small)], [None; 2]);
+        assert!(!desk.lines.contains_key(&speaks.id) && desk.lines.contains_key(&small.id));
+        // What is given back is no reason either.
+        lines.iter().for_each(|line| line.over());
+        desk.relieve();
+    }
 
     #[tokio::test]
     async fn the_end_of_the_hub_is_heard_even_by_a_panic() {
-        let settings = ServerSettings::new("127.0.0.1:0".parse().unwrap());
-        let (events, _inbox) = mpsc::unbounded_channel();
-        let (mut desk, status) = Desk::open(&settings, Arc::default(), events);
+        let (mut desk, status, _inbox) = desk();
         let handle = ServerHandle { questions: mpsc::channel(1).0, status };
         let ended = tokio::spawn(handle.ended());
         let hub = tokio::spawn(async move {

@@ -1,5 +1,5 @@
 //! The line to one client: the bounded queue of what waits for it, filled by the hub and by other clients' readers and
-//! emptied by the connection's own task.
+//! emptied by the connection's own task; and what the client's memory comes to.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -18,18 +18,22 @@ use crate::protocol::{UserId, close};
 
 /// Frames that wait for one client. A further one from another client is refused, and its sender told.
 const WAITING_FRAMES: usize = 1024;
-/// Bytes that wait for one client; likewise.
+/// Bytes that one client takes; likewise.
 const WAITING_BYTES: usize = 256 * 1024;
 /// What the server itself has to say finds room up to here. A client that lets even this pile up is cut.
 const OWN_BYTES: usize = 2 * WAITING_BYTES;
-/// Bytes that wait for all clients together. When there are more, the client with the longest queue is cut.
+/// Bytes that all clients take together. When there are more, the client that takes the most is cut.
 const ALL_BYTES: usize = 32 * 1024 * 1024;
+/// What a frame that waits takes beside its bytes: its entry, and what the allocator and the count of its owners add.
+const FRAME_BYTES: usize = 2 * size_of::<Waiting>();
 
 pub struct Line {
     pub id: ConnId,
     queue: Mutex<Queue>,
-    /// Bytes that were queued and are not written.
+    /// Bytes of memory for what was queued and is not written,
     waiting: AtomicUsize,
+    /// and for what has come and cannot be dealt with yet.
+    held: AtomicUsize,
     task: AtomicWaker,
     /// Counts what has come from the client, and what it has taken.
     heard: AtomicU32,
@@ -63,7 +67,7 @@ pub struct End {
     pub at_once: bool,
 }
 
-/// What waits in all queues together.
+/// What all lines take together.
 #[derive(Default)]
 pub struct Ledger {
     bytes: AtomicUsize,
@@ -82,6 +86,17 @@ impl Ledger {
             self.over.notify_one();
         }
     }
+
+    fn remove(&self, bytes: usize) {
+        self.bytes.fetch_sub(bytes, Relaxed);
+    }
+}
+
+impl Waiting {
+    /// Bytes of memory.
+    pub fn takes(&self) -> usize {
+        self.bytes.len() + FRAME_BYTES
+    }
 }
 
 impl Line {
@@ -90,6 +105,7 @@ impl Line {
             id,
             queue: Mutex::default(),
             waiting: AtomicUsize::new(0),
+            held: AtomicUsize::new(0),
             task: AtomicWaker::new(),
             heard: AtomicU32::new(0),
             taken: AtomicU32::new(0),
@@ -101,10 +117,11 @@ impl Line {
 
     /// Sends a frame of the server's.
     pub fn send(&self, frame: Frame, presence: bool) {
-        if self.waiting.load(Relaxed) + frame.bytes().len() > OWN_BYTES {
+        let frame = Waiting { bytes: frame.into_bytes(), presence };
+        if self.takes() + frame.takes() > OWN_BYTES {
             return self.close(TOO_SLOW);
         }
-        self.push(frame, presence);
+        self.push(frame);
     }
 
     /// Closes the connection; the first reason counts.
@@ -115,7 +132,7 @@ impl Line {
             self.ended.store(true, Relaxed);
             if end.at_once {
                 let dropped = std::mem::take(&mut queue.frames);
-                self.release(dropped.iter().map(|frame| frame.bytes.len()).sum());
+                self.release(dropped.iter().map(Waiting::takes).sum());
             }
             drop(queue);
             self.task.wake();
@@ -137,9 +154,19 @@ impl Line {
         self.ping();
     }
 
-    /// Bytes that wait.
+    /// Bytes that wait for the client.
     pub fn waiting(&self) -> usize {
         self.waiting.load(Relaxed)
+    }
+
+    /// Bytes that came from it and wait for more.
+    pub fn held(&self) -> usize {
+        self.held.load(Relaxed)
+    }
+
+    /// Bytes that the client takes in all.
+    pub fn takes(&self) -> usize {
+        self.waiting() + self.held()
     }
 
     /// Counters of what was heard from the client and taken by it.
@@ -147,15 +174,13 @@ impl Line {
         (self.heard.load(Relaxed), self.taken.load(Relaxed))
     }
 
-    fn push(&self, frame: Frame, presence: bool) {
-        let bytes = frame.into_bytes();
-        let length = bytes.len();
+    fn push(&self, frame: Waiting) {
         let mut queue = lock(&self.queue);
         if queue.end.is_some() {
             return;
         }
-        self.charge(length);
-        queue.frames.push_back(Waiting { bytes, presence });
+        self.charge(&frame);
+        queue.frames.push_back(frame);
         let first = queue.frames.len() == 1;
         drop(queue);
         // Who has not come for the earlier ones has been woken for them.
@@ -188,7 +213,7 @@ impl Line {
         self.asked.load(Relaxed) && self.asked.swap(false, Relaxed)
     }
 
-    /// The client has taken something; so many bytes of whole frames.
+    /// The client has taken something; whole frames that took so much.
     pub fn has_taken(&self, bytes: usize) {
         self.taken.fetch_add(1, Relaxed);
         self.release(bytes);
@@ -196,7 +221,7 @@ impl Line {
 
     /// Frames that were taken will not be written.
     pub fn drops(&self, frames: impl Iterator<Item = Waiting>) {
-        self.release(frames.map(|frame| frame.bytes.len()).sum());
+        self.release(frames.map(|frame| frame.takes()).sum());
     }
 
     pub fn is_ended(&self) -> bool {
@@ -204,9 +229,19 @@ impl Line {
     }
 
     /// A frame that never was in the queue is being written too.
-    pub fn charge(&self, bytes: usize) {
-        self.waiting.fetch_add(bytes, Relaxed);
-        self.ledger.add(bytes);
+    pub fn charge(&self, frame: &Waiting) {
+        self.waiting.fetch_add(frame.takes(), Relaxed);
+        self.ledger.add(frame.takes());
+    }
+
+    /// So many bytes of what has come are kept until there is more of it.
+    pub fn holds(&self, bytes: usize) {
+        let before = self.held.swap(bytes, Relaxed);
+        match bytes.checked_sub(before) {
+            Some(0) => {}
+            Some(more) => self.ledger.add(more),
+            None => self.ledger.remove(before - bytes),
+        }
     }
 
     /// From now on everything sent to this client is dropped.
@@ -218,24 +253,92 @@ impl Line {
     pub fn over(&self) {
         self.end();
         self.release(self.waiting());
+        self.holds(0);
     }
 
     fn release(&self, bytes: usize) {
         self.waiting.fetch_sub(bytes, Relaxed);
-        self.ledger.bytes.fetch_sub(bytes, Relaxed);
+        self.ledger.remove(bytes);
     }
 }
 
 pub const TOO_SLOW: End = End { code: close::TOO_SLOW, reason: "you do not read what is sent to you", at_once: true };
+pub const NO_ROOM: End =
+    End { code: close::TRY_LATER, reason: "there is no room for what you have begun to say", at_once: true };
 
 impl hub::Line for Arc<Line> {
     fn relay(&self, frame: Frame) -> bool {
+        let frame = Waiting { bytes: frame.into_bytes(), presence: false };
         let fits = !self.is_ended()
-            && self.waiting.load(Relaxed) + frame.bytes().len() <= WAITING_BYTES
+            && self.takes() + frame.takes() <= WAITING_BYTES
             && lock(&self.queue).frames.len() < WAITING_FRAMES;
         if fits {
-            self.push(frame, false);
+            self.push(frame);
         }
         fits
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use hub::Line as _;
+
+    use super::*;
+
+    fn line(ledger: &Arc<Ledger>) -> Arc<Line> {
+        Arc::new(Line::new(ConnId(1), ledger.clone()))
+    }
+
+    #[test]
+    fn small_frames_count_for_what_they_take() {
+        let ledger = Arc::default();
+        let line = line(&ledger);
+        let relayed = (0..).take_while(|_| line.relay(Frame::text("{}"))).count();
+        assert!(relayed <= WAITING_FRAMES && line.waiting() >= relayed * FRAME_BYTES);
+        let pongs = (0..).take_while(|_| {
+            line.send(Frame::pong(b""), false);
+            !line.is_ended()
+        });
+        let frames = relayed + pongs.count();
+        assert!(frames * 2 * size_of::<Waiting>() <= OWN_BYTES, "{frames} of a few bytes each");
+        assert_eq!(ledger.bytes.load(Relaxed), 0, "who is cut leaves nothing");
+    }
+
+    #[test]
+    fn whatever_becomes_of_it_what_a_client_took_is_given_back() {
+        let ledger: Arc<Ledger> = Arc::default();
+        let line = line(&ledger);
+        let mut taken = VecDeque::new();
+        for _ in 0..4 {
+            line.send(Frame::text("hello"), false);
+        }
+        line.holds(1000);
+        assert_eq!(ledger.bytes.load(Relaxed), line.takes());
+        line.take(&mut taken);
+        line.has_taken(taken.pop_front().unwrap().takes());
+        line.drops(taken.drain(..2));
+        line.holds(300);
+        assert_eq!(line.takes(), 5 + 2 + FRAME_BYTES + 300);
+        assert_eq!(ledger.bytes.load(Relaxed), line.takes());
+        // Its task ends with a frame half written.
+        line.over();
+        assert_eq!(ledger.bytes.load(Relaxed), 0);
+        line.send(Frame::text("too late"), false);
+        assert!(!line.relay(Frame::text("too late")));
+        assert_eq!(ledger.bytes.load(Relaxed), 0);
+    }
+
+    #[tokio::test]
+    async fn too_much_for_all_together_is_told_and_what_is_beyond_is_known() {
+        let ledger: Arc<Ledger> = Arc::default();
+        let (one, other) = (line(&ledger), line(&ledger));
+        one.holds(ALL_BYTES);
+        assert_eq!(ledger.excess_of(one.takes()), 0);
+        other.holds(7);
+        tokio::time::timeout(std::time::Duration::from_secs(10), ledger.over.notified()).await.expect("it is told");
+        assert_eq!(ledger.excess_of(one.takes() + other.takes()), 7);
+        assert_eq!(ledger.excess_of(other.takes()), 0, "the rest is given back soon");
+        one.over();
+        assert_eq!(ledger.excess_of(other.takes()), 0);
     }
 }
