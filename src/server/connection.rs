@@ -114,7 +114,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     fn read(&mut self, cx: &mut Context<'_>) -> Result<(), Stop> {
         if self.asking {
-            let Some(member) = self.line.settled() else { return Ok(()) };
+            let Some(member) = self.line.settled() else { return self.wait(cx) };
             self.reader.settled(member);
             self.asking = false;
             self.resume()?;
@@ -125,13 +125,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             }
             let more = SCRATCH.with_borrow_mut(|scratch| {
                 let begun = self.kept.len();
-                let mut fresh = ReadBuf::new(scratch.get_mut(begun..).unwrap_or_default());
-                match Pin::new(&mut self.stream).poll_read(cx, &mut fresh) {
-                    Poll::Pending => return Ok(false),
-                    Poll::Ready(Ok(())) if !fresh.filled().is_empty() => {}
-                    Poll::Ready(Ok(()) | Err(_)) => return Err(Stop::Broken),
-                }
-                let length = begun + fresh.filled().len();
+                let Some(fresh) = self.receive(cx, scratch.get_mut(begun..).unwrap_or_default())? else {
+                    return Ok(false);
+                };
+                let length = begun + fresh;
                 let Some(bytes) = scratch.get_mut(..length) else { return Err(Stop::Broken) };
                 if let Some(place) = bytes.get_mut(..begun) {
                     place.copy_from_slice(&self.kept);
@@ -150,6 +147,38 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
         cx.waker().wake_by_ref();
         Ok(())
+    }
+
+    /// Keeps what comes while the hub has been asked, a message's worth, so that the connection's end is noticed: a claim
+    /// whose claimant has gone takes an ID from nobody.
+    fn wait(&mut self, cx: &mut Context<'_>) -> Result<(), Stop> {
+        while let Some(room) = MAX_MESSAGE_BYTES.checked_sub(self.kept.len()).filter(|room| *room > 0) {
+            let mut kept = std::mem::take(&mut self.kept);
+            let more = SCRATCH.with_borrow_mut(|scratch| {
+                let scratch = scratch.get_mut(..room).unwrap_or_default();
+                let fresh = self.receive(cx, scratch)?;
+                kept.extend_from_slice(scratch.get(..fresh.unwrap_or(0)).unwrap_or_default());
+                Ok(fresh.is_some())
+            })?;
+            self.keep(kept);
+            if !more {
+                break;
+            }
+            if self.line.has_heard() {
+                self.shared.tell(Input::Alive(self.line.id));
+            }
+        }
+        Ok(())
+    }
+
+    /// How many bytes have come, if there are any.
+    fn receive(&mut self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Result<Option<usize>, Stop> {
+        let mut fresh = ReadBuf::new(buffer);
+        match Pin::new(&mut self.stream).poll_read(cx, &mut fresh) {
+            Poll::Pending => Ok(None),
+            Poll::Ready(Ok(())) if !fresh.filled().is_empty() => Ok(Some(fresh.filled().len())),
+            Poll::Ready(Ok(()) | Err(_)) => Err(Stop::Broken),
+        }
     }
 
     /// Goes on with what was kept.
@@ -319,5 +348,65 @@ impl<S> Drop for Connection<S> {
         self.line.over();
         self.shared.tell(Input::Gone(self.line.id));
         log::debug!(connection = self.line.id.0; "connection ended");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncWriteExt;
+    use tokio::sync::mpsc;
+
+    use super::*;
+    use crate::logic::hub::{ConnId, Origin};
+    use crate::server::exchange::Event;
+
+    /// A client's text, which is short.
+    fn frame(text: &str) -> Vec<u8> {
+        [&[0x81, 0x80 | u8::try_from(text.len()).unwrap(), 0, 0, 0, 0], text.as_bytes()].concat()
+    }
+
+    async fn heard(events: &mut mpsc::UnboundedReceiver<Event>) -> Input {
+        loop {
+            let event = tokio::time::timeout(Duration::from_secs(10), events.recv()).await.expect("in time");
+            if let Event::Hub(input) = event.expect("somebody is there") {
+                return input;
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_client_that_goes_while_the_hub_is_asked_is_gone() {
+        let (shared, mut events) = Shared::alone();
+        let (mut client, stream) = tokio::io::duplex(100_000);
+        let line = shared.connect(Origin::Local);
+        let join = frame(r#"{"type":"join","userId":"anna"}"#);
+        tokio::spawn(Connection::new(stream, join, line, shared.clone()).attend());
+        assert!(matches!(heard(&mut events).await, Input::Asked(ConnId(0), _)));
+        client.write_all(&frame(r#"{"type":"leave"}"#)).await.unwrap();
+        drop(client);
+        assert!(matches!(heard(&mut events).await, Input::Gone(ConnId(0))));
+    }
+
+    #[tokio::test]
+    async fn what_comes_while_the_hub_is_asked_is_kept_and_bounded() {
+        let (shared, mut events) = Shared::alone();
+        let (mut client, stream) = tokio::io::duplex(MAX_MESSAGE_BYTES / 4);
+        let line = shared.connect(Origin::Local);
+        let join = frame(r#"{"type":"join","userId":"anna"}"#);
+        tokio::spawn(Connection::new(stream, join, line.clone(), shared.clone()).attend());
+        assert!(matches!(heard(&mut events).await, Input::Asked(..)));
+        client.write_all(&frame(r#"{"type":"leave"}"#)).await.unwrap();
+        // More than is kept, and than lies in the socket.
+        let pongs = [0x8a, 0x80, 0, 0, 0, 0].repeat(MAX_MESSAGE_BYTES / 4);
+        let flood = tokio::spawn(async move { client.write_all(&pongs).await });
+        let kept = async {
+            while line.held() < MAX_MESSAGE_BYTES {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(10), kept).await.expect("a message's worth");
+        assert!(line.held() <= 2 * MAX_MESSAGE_BYTES && !flood.is_finished(), "the rest waits in the socket");
+        line.settle(Some("anna".parse().unwrap()));
+        assert!(matches!(heard(&mut events).await, Input::Asked(..)), "its next question");
     }
 }

@@ -38,7 +38,7 @@ pub struct Shared {
     full: AtomicBool,
 }
 
-enum Event {
+pub enum Event {
     Connected(Arc<Line>, Origin),
     Hub(Input),
 }
@@ -326,6 +326,16 @@ fn describe(hub: &Hub) -> String {
         0 => format!("{people} online"),
         1 => format!("{people} and 1 device online"),
         many => format!("{people} and {many} devices online"),
+    }
+}
+
+#[cfg(test)]
+impl Shared {
+    /// Without a hub; what it would be told comes out here.
+    pub fn alone() -> (Arc<Shared>, mpsc::UnboundedReceiver<Event>) {
+        let settings = ServerSettings::new(std::net::SocketAddr::from(([127, 0, 0, 1], 0)));
+        let (events, inbox) = mpsc::unbounded_channel();
+        (Desk::open(&settings, Arc::default(), events).0.shared, inbox)
     }
 }
 
