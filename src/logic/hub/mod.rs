@@ -34,7 +34,7 @@ use self::refusal::Refusal;
 pub use self::route::{Line, Reader, Request, Step};
 use super::websocket::Frame;
 use crate::base::lock::lock;
-use crate::protocol::{ErrorCode, IceServer, Kind, PeerInfo, UserId, close};
+use crate::protocol::{CLAIM_TIMEOUT, ErrorCode, IceServer, JOIN_TIMEOUT, Kind, PeerInfo, UserId, close};
 
 /// One connection, numbered by the shell; the number is never used again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -108,6 +108,8 @@ enum State {
     /// Asked for an ID that another connection holds, and waits.
     Claiming {
         since: Instant,
+        /// What counts instead of that while it waits.
+        counted: Instant,
         peer: PeerInfo,
         lists: bool,
     },
@@ -132,7 +134,7 @@ impl Hub {
             Input::Connected(conn, origin) => self.connected(conn, origin, now),
             Input::Asked(conn, Request::Join { peer, lists }) => self.join(conn, peer, lists, now),
             Input::Asked(conn, Request::Leave(text)) => self.leave(conn, &text, now),
-            Input::Alive(conn) => self.shows_life(conn, now),
+            Input::Alive(conn) => self.shows_life(conn),
             Input::Took(conn) => self.presence.took(conn, now, &mut self.outputs),
             Input::Gone(conn) => self.gone(conn, now),
             Input::Timeout => self.timed_out(now),
@@ -202,10 +204,13 @@ impl Hub {
 
     fn claim(&mut self, conn: ConnId, holder: ConnId, peer: PeerInfo, lists: bool, now: Instant) {
         let made = self.claims.make(&peer.user_id, conn, now);
-        self.change(conn, State::Claiming { since: now, peer, lists });
+        let since = self.connections.get(&conn).and_then(|claimant| claimant.state.stranger_since()).unwrap_or(now);
+        // Its time to join does not end before the claim does.
+        let counted = now.checked_sub(JOIN_TIMEOUT.saturating_sub(CLAIM_TIMEOUT)).map_or(now, |late| late.max(since));
+        self.change(conn, State::Claiming { since, counted, peer, lists });
         match made {
             Made::First => self.outputs.push_back(Output::Ping(holder)),
-            Made::InPlaceOf(earlier) => self.claim_lost(earlier, now),
+            Made::InPlaceOf(earlier) => self.claim_lost(earlier),
         }
     }
 
@@ -261,10 +266,10 @@ impl Hub {
         }
     }
 
-    fn shows_life(&mut self, conn: ConnId, now: Instant) {
+    fn shows_life(&mut self, conn: ConnId) {
         let Some(Connection { state: State::Member(user), .. }) = self.connections.get(&conn) else { return };
         if let Some(claimant) = self.claims.end(user) {
-            self.claim_lost(claimant, now);
+            self.claim_lost(claimant);
         }
     }
 
@@ -291,11 +296,14 @@ impl Hub {
         }
     }
 
-    fn claim_lost(&mut self, conn: ConnId, now: Instant) {
-        let Some(Connection { state: State::Claiming { peer, .. }, .. }) = self.connections.get(&conn) else { return };
+    fn claim_lost(&mut self, conn: ConnId) {
+        let Some(Connection { state: State::Claiming { peer, since, .. }, .. }) = self.connections.get(&conn) else {
+            return;
+        };
+        let since = *since;
         let refusal = Refusal::new(ErrorCode::IdTaken, format!("{} is online already", peer.user_id));
         self.refuse(conn, Refusal { kind: Some("join".to_owned()), ..refusal });
-        self.change(conn, State::Stranger { since: now });
+        self.change(conn, State::Stranger { since });
         self.outputs.push_back(Output::Settled { conn, member: None });
     }
 
@@ -330,7 +338,7 @@ impl Hub {
 impl State {
     fn stranger_since(&self) -> Option<Instant> {
         match self {
-            State::Stranger { since } | State::Claiming { since, .. } => Some(*since),
+            State::Stranger { since } | State::Claiming { counted: since, .. } => Some(*since),
             State::Member(_) => None,
         }
     }

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::World;
 use crate::logic::hub::{ConnId, Origin, Whose};
-use crate::protocol::{JOIN_BURST, JOIN_PAUSE, JOIN_TIMEOUT, close};
+use crate::protocol::{CLAIM_TIMEOUT, JOIN_BURST, JOIN_PAUSE, JOIN_TIMEOUT, close};
 
 #[test]
 fn strangers_are_closed_after_a_while() {
@@ -64,6 +64,30 @@ fn one_address_cannot_take_all_places() {
     world.connect_from(4, other);
     world.connect(5);
     assert_eq!(world.closed.len(), 1);
+}
+
+#[test]
+fn who_claims_again_and_again_is_a_stranger_all_the_while() {
+    let mut world = World::new(9);
+    world.join(1, "anna");
+    world.connect(2);
+    let mut claims = 0;
+    while world.closed.is_empty() {
+        world.say(2, json!({"type": "join", "userId": "anna"}));
+        world.pong(1);
+        claims += 1;
+        assert!(claims < JOIN_BURST, "it stays");
+        world.pass(Duration::from_secs(1));
+    }
+    assert_eq!(world.closed, [(ConnId(2), close::POLICY)]);
+    assert_eq!(claims, JOIN_TIMEOUT.as_secs() as u32);
+    // A claim that is under way is decided first, however late it came.
+    world.connect(3);
+    world.pass(JOIN_TIMEOUT - Duration::from_millis(1));
+    world.say(3, json!({"type": "join", "userId": "anna"}));
+    world.pass(CLAIM_TIMEOUT);
+    assert_eq!(world.closed[1..], [(ConnId(1), close::REPLACED)]);
+    assert_eq!(world.take(3), ["joined"]);
 }
 
 #[test]
