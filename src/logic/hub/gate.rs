@@ -39,7 +39,10 @@ impl Origin {
 pub enum Admission {
     Free,
     /// Only if this stranger goes, where there is one.
-    Taken { whose: Whose, stranger: Option<ConnId> },
+    Taken {
+        whose: Whose,
+        stranger: Option<ConnId>,
+    },
 }
 
 /// Whose places are all taken.

@@ -255,13 +255,13 @@ impl Hub {
             return self.claim_won(claimant, now);
         }
         self.outputs.push_back(Output::Remove { user: user.clone() });
-        let missed = self.presence.depart(user, now);
+        let missed = self.presence.depart(user, now, &mut self.outputs);
         let presence = &self.presence;
         lock(&self.calls).forget_offline(user, |id| presence.holder(id).is_some());
         for conn in missed {
             // It goes off line by what the shell says of its end, so that departures do not follow from departures.
             self.presence.forget(conn);
-            let reason = "you do not read what is sent to you";
+            let reason = "you have not read for too long who is online";
             self.outputs.push_back(Output::Close { conn, code: close::TOO_SLOW, reason });
         }
     }

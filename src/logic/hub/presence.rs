@@ -17,8 +17,8 @@ use crate::protocol::{self, Kind, MAX_MESSAGE_BYTES, MAX_SINGLE_PRESENCE, PEERS_
 
 /// Bytes of one frame of a list, about.
 const CHUNK: usize = 16 * 1024;
-/// Departures that are remembered for those who have not heard of them; a client that has still not heard of an older
-/// one is cut.
+/// Departures that are remembered for those who have not heard of them. A client that takes lists and has still not heard
+/// of an older one is cut; the others, who in a crowd are told nothing, hear of that one all the same.
 const MAX_DEPARTED: usize = 4096;
 
 #[derive(Default)]
@@ -44,12 +44,15 @@ struct Entry {
     conn: ConnId,
     kind: Kind,
     json: Arc<str>,
+    /// Since which change the ID is on line, and its latest one.
+    came: u64,
     change: u64,
 }
 
 struct Departed {
     id: UserId,
     json: Arc<str>,
+    came: u64,
 }
 
 type Audience = BTreeMap<ConnId, View>;
@@ -98,7 +101,8 @@ impl Presence {
             self.departed.remove(&old);
         }
         self.latest += 1;
-        let entry = Entry { conn, kind: peer.kind, json, change: self.latest };
+        let came = self.members.get(id).map_or(self.latest, |old| old.came);
+        let entry = Entry { conn, kind: peer.kind, json, came, change: self.latest };
         self.devices += usize::from(peer.kind == Kind::Device);
         if let Some(old) = self.members.insert(id.clone(), entry) {
             self.devices -= usize::from(old.kind == Kind::Device);
@@ -109,12 +113,12 @@ impl Presence {
     }
 
     /// Takes a member off the list. Returns those who have missed so much that they cannot be told any more.
-    pub(super) fn depart(&mut self, id: &UserId, now: Instant) -> Vec<ConnId> {
+    pub(super) fn depart(&mut self, id: &UserId, now: Instant, outputs: &mut VecDeque<Output>) -> Vec<ConnId> {
         let Some(entry) = self.members.remove(id) else { return Vec::new() };
         self.devices -= usize::from(entry.kind == Kind::Device);
         self.changes.remove(&entry.change);
         self.latest += 1;
-        self.departed.insert(self.latest, Departed { id: id.clone(), json: entry.json });
+        self.departed.insert(self.latest, Departed { id: id.clone(), json: entry.json, came: entry.came });
         self.departures.insert(id.clone(), self.latest);
         self.tell_soon(now);
         if self.departed.len() <= MAX_DEPARTED {
@@ -122,6 +126,11 @@ impl Presence {
         }
         let Some((forgotten, departed)) = self.departed.pop_first() else { return Vec::new() };
         self.departures.remove(&departed.id);
+        // Those who were there before the crowd are few, and so are those whom they know.
+        let knows = |view: &View| (departed.came..forgotten).contains(&view.known) && view.list.is_begun();
+        let frame = presence(&departed.json, false);
+        let told = self.basic.iter().filter(|(_, view)| knows(view));
+        outputs.extend(told.map(|(&to, _)| Output::Send { to, frame: frame.clone(), presence: false }));
         self.listeners.iter().filter(|(_, view)| view.known < forgotten).map(|(conn, _)| *conn).collect()
     }
 
@@ -254,7 +263,7 @@ impl Presence {
             };
             length += json.len() + 1;
             if !lists {
-                single.push(Frame::text(&format!(r#"{{"type":"presence","peer":{json},"online":{first}}}"#)));
+                single.push(presence(json, first));
             }
         }
         match lists {
@@ -270,10 +279,7 @@ impl Presence {
         let (members, list) = self.list(&view.list, &view.me, CHUNK);
         let frames = match lists {
             true => peers(&members, &[]),
-            false => members
-                .iter()
-                .map(|json| Frame::text(&format!(r#"{{"type":"presence","peer":{json},"online":true}}"#)))
-                .collect(),
+            false => members.iter().map(|json| presence(json, true)).collect(),
         };
         let waiting = send(conn, &frames, outputs);
         let audience = if lists { &mut self.listeners } else { &mut self.basic };
@@ -306,6 +312,16 @@ impl Presence {
         let next = self.told.map_or(now, |told| now.max(told + PEERS_PAUSE));
         self.due.get_or_insert(next);
     }
+}
+
+impl List {
+    fn is_begun(&self) -> bool {
+        *self != List::From(Bound::Unbounded)
+    }
+}
+
+fn presence(json: &str, online: bool) -> Frame {
+    Frame::text(&format!(r#"{{"type":"presence","peer":{json},"online":{online}}}"#))
 }
 
 /// Sends the frames and says whether there were any.

@@ -86,6 +86,36 @@ fn clients_without_lists_hear_of_each_other_while_they_are_few() {
     assert_eq!(world.views[&ConnId(0)].len(), 20);
 }
 
+/// More departures than are remembered, while the clients without lists are told nothing.
+#[test]
+fn nobody_who_left_during_a_crowd_stays_on_line_for_clients_without_lists() {
+    let mut world = World::new(10_000);
+    world.join(1000, "before");
+    world.join(1001, "gone");
+    world.settle();
+    assert!(world.views[&ConnId(1000)].contains_key("gone"));
+    for n in 0..=MAX_SINGLE_PRESENCE as u64 {
+        world.join(n, &format!("{n:03}"));
+    }
+    world.gone(1001);
+    world.settle();
+    let heard = world.heard[&ConnId(1000)].len();
+    for n in 2000..7000 {
+        world.join(n, &format!("{n}"));
+        world.gone(n);
+        world.pass(PEERS_PAUSE);
+    }
+    assert!(!world.views[&ConnId(1000)].contains_key("gone"));
+    assert!(world.heard[&ConnId(1000)].len() <= heard + 1, "of those it never knew it need not hear");
+    for n in 0..90 {
+        world.gone(n);
+    }
+    world.settle();
+    let left: Vec<_> = (90..=MAX_SINGLE_PRESENCE).map(|n| format!("{n:03}")).collect();
+    assert_eq!(world.views[&ConnId(1000)].keys().cloned().collect::<Vec<_>>(), left);
+    assert!(world.closed.is_empty());
+}
+
 #[test]
 fn a_client_that_reads_slowly_is_told_less_and_not_later_than_it_can() {
     let mut world = World::new(1000);
