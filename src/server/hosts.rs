@@ -12,7 +12,7 @@ use super::tls::names;
 /// The names under which pages may be open.
 pub struct Hosts {
     /// This machine's own, and those of the configuration; `None` where the certificate has proved the name to the
-    /// browser, so that any will do.
+    /// browser, so that any will do whose page came over TLS too.
     known: Option<Vec<String>>,
     /// Those of the configuration, for which a page may also be open behind a proxy that calls us otherwise.
     listed: Vec<String>,
@@ -37,7 +37,10 @@ impl Hosts {
         if self.listed.contains(&name(&authority.host)) {
             return Ok(());
         }
-        if authority.without_default_port(&authority.host) != authority.without_default_port(host) {
+        // Over plain HTTP anybody on the way could have written the page. Where we speak plain HTTP ourselves, a proxy
+        // may speak TLS for us.
+        let same_scheme = self.known.is_some() || authority.secure;
+        if !same_scheme || authority.without_default_port(&authority.host) != authority.without_default_port(host) {
             return Err(Refused::BadOrigin);
         }
         if self.has(host) { Ok(()) } else { Err(Refused::BadHost) }
@@ -53,22 +56,23 @@ impl Hosts {
 
 /// Host and port of a page's address, which may have a path.
 struct Authority {
-    default_port: &'static str,
+    secure: bool,
     host: String,
 }
 
 fn authority(origin: &str) -> Option<Authority> {
-    let (default_port, rest) = match origin.split_once("://")? {
-        ("https", rest) => (":443", rest),
-        ("http", rest) => (":80", rest),
+    let (secure, rest) = match origin.split_once("://")? {
+        ("https", rest) => (true, rest),
+        ("http", rest) => (false, rest),
         _ => return None,
     };
-    Some(Authority { default_port, host: rest.split('/').next()?.to_owned() })
+    Some(Authority { secure, host: rest.split('/').next()?.to_owned() })
 }
 
 impl Authority {
     fn without_default_port(&self, host: &str) -> String {
-        host.strip_suffix(self.default_port).unwrap_or(host).to_ascii_lowercase()
+        let default_port = if self.secure { ":443" } else { ":80" };
+        host.strip_suffix(default_port).unwrap_or(host).to_ascii_lowercase()
     }
 }
 
@@ -122,6 +126,17 @@ mod tests {
             ("evil.example", "http://evil.example", Refused::BadHost),
         ] {
             assert_eq!(admit(&hosts, host, origin), Err(refused), "{host} {origin}");
+        }
+        let over_tls = Hosts::proved(&[]);
+        for (host, origin, admitted) in [
+            ("door.local", "https://door.local", Ok(())),
+            ("door.local:8443", "https://door.local:8443", Ok(())),
+            // The same name at the default port of the other scheme, and of neither.
+            ("door.local", "http://door.local", Err(Refused::BadOrigin)),
+            ("door.local:8443", "http://door.local:8443", Err(Refused::BadOrigin)),
+            ("door.local:80", "https://door.local", Err(Refused::BadOrigin)),
+        ] {
+            assert_eq!(admit(&over_tls, host, origin), admitted, "{host} {origin}");
         }
         let programs = HeaderMap::new();
         assert_eq!(hosts.admit(&programs, None), Ok(()));
