@@ -5,6 +5,7 @@ pub mod durable;
 #[cfg(test)]
 pub mod latch;
 pub mod lock;
+pub mod network;
 #[cfg(any(feature = "device", feature = "server"))]
 pub mod task;
 pub mod text;

@@ -84,6 +84,12 @@ pub const KEYS: &[Key] = &[
     key("server.http_listen", Text, "an IP address and a port, such as 0.0.0.0:8081", Unset),
     key("server.names", List, r#"a list of host names without port, such as ["door.example.org"]"#, Value("[]")),
     key(
+        "server.trusted_proxies",
+        List,
+        r#"a list of addresses or networks, such as ["127.0.0.1", "10.0.0.0/8"]"#,
+        Value("[]"),
+    ),
+    key(
         "server.max_connections",
         Integer,
         "a number from 64 to 1000000",
@@ -231,7 +237,10 @@ mod tests {
 
     #[test]
     fn sections_list_their_names() {
-        assert_eq!(names_in("server"), ["listen", "insecure", "http_listen", "names", "max_connections", "tls"]);
+        assert_eq!(
+            names_in("server"),
+            ["listen", "insecure", "http_listen", "names", "trusted_proxies", "max_connections", "tls"]
+        );
         assert_eq!(names_in("server.tls"), ["mode", "cert_file", "key_file"]);
         assert_eq!(names_in("ice.servers"), ["urls", "username", "credential", "credential_file"]);
         assert!(names_in("").contains(&"log"));

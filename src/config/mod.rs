@@ -6,6 +6,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
+use crate::base::network::Network;
 use crate::base::text::{self, TextError};
 use crate::protocol::{IceServer, UserId};
 
@@ -87,6 +88,8 @@ pub struct Serving {
     pub http_listen: Option<SocketAddr>,
     /// Names that browsers reach the server by, beside those of this machine. In lower case.
     pub names: Vec<String>,
+    /// Proxies whose word counts on whom a request comes from.
+    pub trusted_proxies: Vec<Network>,
     /// Clients at a time.
     pub max_connections: u32,
     /// Sockets of the server beside them: what the limit of open files leaves.

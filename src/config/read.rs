@@ -91,6 +91,10 @@ impl Reader<'_> {
             let name = |text: &str| address::is_host_name(text).then(|| text.to_ascii_lowercase());
             items.iter().map(|item| item.value.as_text().and_then(name).ok_or(None)).collect()
         });
+        let trusted_proxies = self.get("server.trusted_proxies", |node| {
+            let Value::List(items) = &node.value else { return Err(None) };
+            items.iter().map(|item| item.value.as_text().and_then(|text| text.parse().ok()).ok_or(None)).collect()
+        });
         let (max_connections, max_others) = self.surroundings.connections(
             match self.number("server.max_connections", |n| values::number_up_to(n, 64, 1_000_000)) {
                 0 => None,
@@ -99,7 +103,8 @@ impl Reader<'_> {
         );
         let tls = self.tls(&listen);
         let names = names.unwrap_or_default();
-        Serving { listen, insecure, http_listen, names, max_connections, max_others, tls }
+        let trusted_proxies = trusted_proxies.unwrap_or_default();
+        Serving { listen, insecure, http_listen, names, trusted_proxies, max_connections, max_others, tls }
     }
 
     fn tls(&mut self, listen: &SocketAddr) -> Tls {

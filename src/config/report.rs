@@ -133,6 +133,7 @@ pub(super) fn value(config: &Config, path: &str) -> Option<String> {
         "server.insecure" => Some(config.server.insecure.to_string()),
         "server.http_listen" => config.server.http_listen.map(|listen| listen.to_string()),
         "server.names" => Some(list(config.server.names.iter().cloned())),
+        "server.trusted_proxies" => Some(list(config.server.trusted_proxies.iter().map(ToString::to_string))),
         "server.max_connections" => Some(config.server.max_connections.to_string()),
         "server.tls.mode" => Some(
             match config.server.tls {

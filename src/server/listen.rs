@@ -21,6 +21,7 @@ use tokio_rustls::TlsAcceptor;
 
 use super::lingering::Lingering;
 use super::lobby::{Guest, Lobby, Place};
+use super::proxies::Proxies;
 use crate::logic::hub::Origin;
 
 /// A client that has not got through its handshake, or has not sent its next request's head, after this long is cut.
@@ -86,13 +87,23 @@ impl Peer {
         Peer { address, here }
     }
 
+    /// On another machine.
+    #[cfg(test)]
+    pub fn at(address: IpAddr) -> Peer {
+        Peer { address, here: false }
+    }
+
+    pub fn address(self) -> IpAddr {
+        self.address
+    }
+
     pub fn origin(self) -> Origin {
         if self.here { Origin::Local } else { Origin::of(self.address) }
     }
 }
 
 /// Serves until the tasks are told to stop.
-pub async fn serve(listener: TcpListener, entrance: Entrance, lobby: Arc<Lobby>, tasks: Tasks) {
+pub async fn serve(listener: TcpListener, entrance: Entrance, lobby: Arc<Lobby>, proxies: Arc<Proxies>, tasks: Tasks) {
     loop {
         let (place, accepted) = tokio::select! {
             accepted = async { (lobby.place().await, listener.accept().await) } => accepted,
@@ -101,7 +112,7 @@ pub async fn serve(listener: TcpListener, entrance: Entrance, lobby: Arc<Lobby>,
         match accepted {
             Ok((stream, address)) => {
                 let peer = Peer::of(&stream, address);
-                let (guest, leave) = lobby.enter(peer.origin(), Instant::now());
+                let (guest, leave) = lobby.enter(proxies.origin_of(peer), Instant::now());
                 let (entrance, connection_tasks) = (entrance.clone(), tasks.clone());
                 tasks.spawn(async move {
                     tokio::select! {

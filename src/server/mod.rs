@@ -15,6 +15,7 @@ mod lingering;
 mod listen;
 mod lobby;
 mod page;
+mod proxies;
 mod settings;
 mod socket;
 mod tls;
@@ -29,11 +30,13 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 
+use crate::base::network::Network;
 use crate::protocol::IceServer;
 use complaints::Complaints;
 use hosts::Hosts;
 use listen::{Entrance, Tasks};
 use lobby::Lobby;
+use proxies::Proxies;
 use socket::Doors;
 use tls::{CaInfo, Tls};
 use workers::Workers;
@@ -54,6 +57,8 @@ pub struct ServerSettings {
     pub http_listen: Option<SocketAddr>,
     /// Host names that the page may be open under over plain HTTP, beside this machine's own. In lower case.
     pub names: Vec<String>,
+    /// Whose `X-Forwarded-For` says whom a request comes from.
+    pub trusted_proxies: Vec<Network>,
     pub tls: TlsSettings,
     /// Handed to everybody who joins.
     pub ice_servers: Vec<IceServer>,
@@ -83,6 +88,7 @@ impl ServerSettings {
             listen,
             http_listen: None,
             names: Vec::new(),
+            trusted_proxies: Vec::new(),
             tls: TlsSettings::Off,
             ice_servers: Vec::new(),
             max_connections: 1000,
@@ -157,6 +163,7 @@ impl Server {
         let tasks = Tasks::new(stopped, over);
         let complaints = Arc::new(Complaints::default());
         let (shared, handle) = exchange::start(&settings, complaints.clone(), &tasks);
+        let proxies = Arc::new(Proxies::new(&settings.trusted_proxies));
         let pass: Arc<str> = std::iter::repeat_with(fastrand::alphanumeric).take(PASS).collect::<String>().into();
         let site = page::router(Doors {
             shared,
@@ -165,6 +172,7 @@ impl Server {
                 Some(_) => Hosts::proved(&settings.names),
                 None => Hosts::known(&settings.names),
             }),
+            proxies: proxies.clone(),
             complaints: complaints.clone(),
             pass: pass.clone(),
         });
@@ -174,13 +182,13 @@ impl Server {
         };
         // One more for the device that embeds this server.
         let lobby = Arc::new(Lobby::new(settings.max_connections + 1, settings.max_others, complaints));
-        tasks.spawn(listen::serve(listener, entrance, lobby.clone(), tasks.clone()));
+        tasks.spawn(listen::serve(listener, entrance, lobby.clone(), proxies.clone(), tasks.clone()));
         if let Some(http) = http {
             let router = match &ca {
                 Some(ca) => landing::router(ca.clone(), address.port()),
                 None => landing::redirect(scheme, Some(address.port())),
             };
-            tasks.spawn(listen::serve(http, Entrance::Plain(router), lobby, tasks.clone()));
+            tasks.spawn(listen::serve(http, Entrance::Plain(router), lobby, proxies, tasks.clone()));
         }
         if let Some(tls) = tls {
             let (tasks, every) = (tasks.clone(), settings.certificate_check);

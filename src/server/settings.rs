@@ -13,6 +13,7 @@ impl From<&Config> for ServerSettings {
         ServerSettings {
             http_listen: config.server.http_listen,
             names: config.server.names.clone(),
+            trusted_proxies: config.server.trusted_proxies.clone(),
             max_connections: config.server.max_connections as usize,
             max_others: config.server.max_others as usize,
             tls,

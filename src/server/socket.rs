@@ -19,6 +19,7 @@ use super::exchange::Shared;
 use super::hosts::Hosts;
 use super::lingering::Lingering;
 use super::listen::{Peer, Tasks};
+use super::proxies::Proxies;
 use crate::logic::hub::Origin;
 
 /// What a WebSocket needs of the server.
@@ -27,6 +28,7 @@ pub struct Doors {
     pub shared: Arc<Shared>,
     pub tasks: Tasks,
     pub hosts: Arc<Hosts>,
+    pub proxies: Arc<Proxies>,
     pub complaints: Arc<Complaints>,
     /// What the device that embeds this server shows to have the place that is kept for it.
     pub pass: Arc<str>,
@@ -133,7 +135,7 @@ fn open(request: &mut Request, key: &HeaderValue, doors: &Doors) -> Response {
     });
     let origin = match request.extensions().get::<Peer>() {
         _ if own => Origin::Own,
-        Some(peer) => peer.origin(),
+        Some(peer) => doors.proxies.origin(*peer, request.headers()),
         None => Origin::Local,
     };
     let upgrade = hyper::upgrade::on(&mut *request);

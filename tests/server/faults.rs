@@ -278,19 +278,40 @@ async fn the_devices_own_place_is_kept() {
     settings.max_connections = 1;
     let server = Server::start(settings).await.unwrap();
     let _anna = Client::join(server.local_addr(), "anna").await;
-    let door = join_with(server.local_addr(), &server.pass()).await;
-    assert_eq!(door["type"], "joined");
-    let guess = join_with(server.local_addr(), "guessed").await;
+    let pass = |pass: &str| format!("Bearer {pass}");
+    let (_door, joined) = join_with(server.local_addr(), "door", "authorization", &pass(&server.pass())).await;
+    assert_eq!(joined["type"], "joined");
+    let (_, guess) = join_with(server.local_addr(), "door", "authorization", &pass("guessed")).await;
     assert_eq!(guess["code"], "serverFull");
 }
 
-/// What the first answer to a `join` is of a client that shows this pass.
-async fn join_with(address: SocketAddr, pass: &str) -> serde_json::Value {
+#[tokio::test]
+async fn behind_a_trusted_proxy_everybody_has_a_share() {
+    let trusted_proxies = vec!["127.0.0.0/8".parse().unwrap()];
+    let server = Server::start(ServerSettings { max_connections: 8, trusted_proxies, ..settings() }).await.unwrap();
+    let join = async |id, client| join_with(server.local_addr(), id, "x-forwarded-for", client).await;
+    let mut members = Vec::new();
+    for (id, client, answer) in [
+        ("a", "192.0.2.7", "joined"),
+        ("b", "198.51.100.1, 192.0.2.7", "joined"),
+        ("c", "198.51.100.2, 192.0.2.7", "error"),
+        ("d", "192.0.2.8", "joined"),
+    ] {
+        let (member, first) = join(id, client).await;
+        assert_eq!(first["type"], answer, "{client}");
+        members.push(member);
+    }
+}
+
+/// A client whose request has this header, and the first answer to its `join`.
+async fn join_with(address: SocketAddr, id: &str, header: &'static str, value: &str) -> (Client, serde_json::Value) {
     let stream = tokio::net::TcpStream::connect(address).await.unwrap();
     let mut request = format!("ws://{address}/ws").into_client_request().unwrap();
-    request.headers_mut().insert("authorization", format!("Bearer {pass}").parse().unwrap());
+    request.headers_mut().insert(header, value.parse().unwrap());
     let (socket, _) = tokio_tungstenite::client_async(request, stream).await.unwrap();
     let mut client = Client { socket };
-    client.say(json!({"type": "join", "userId": "door"})).await;
-    client.next().await
+    // Whoever is refused may have been already.
+    let _ = client.socket.send(Message::text(json!({"type": "join", "userId": id}).to_string())).await;
+    let answer = client.next().await;
+    (client, answer)
 }
