@@ -185,7 +185,47 @@ async fn serve_http<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
 
 #[cfg(test)]
 mod tests {
+    use axum::routing::get;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+
     use super::*;
+
+    /// A connection of HTTP, and what resolves once it has ended.
+    fn connect() -> (DuplexStream, impl Future<Output = ()>) {
+        let (client, stream) = duplex(10_000);
+        let (guest, leave) = Arc::new(Lobby::new(1, 4, Arc::default())).enter(Origin::Local, Instant::now());
+        let site = Router::new().route("/", get(async || "ok\n"));
+        tokio::spawn(serve_http(stream, Peer::at([192, 0, 2, 7].into()), guest, site));
+        (client, async { _ = leave.await })
+    }
+
+    /// Whether a request was answered.
+    async fn ask(client: &mut DuplexStream) -> bool {
+        let asked = client.write_all(b"GET / HTTP/1.1\r\nHost: door\r\n\r\n").await.is_ok();
+        asked && client.read(&mut [0; 1000]).await.is_ok_and(|length| length > 0)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn silence_and_half_a_request_end_a_connection() {
+        for said in ["", "GET / HTTP/1.1\r\nHost: do"] {
+            let (mut client, ended) = connect();
+            assert!(ask(&mut client).await);
+            client.write_all(said.as_bytes()).await.unwrap();
+            timeout(HEAD_TIMEOUT + Duration::from_secs(1), ended).await.expect(said);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_that_goes_on_asking_has_its_last_request() {
+        let (mut client, ended) = connect();
+        let began = tokio::time::Instant::now();
+        while ask(&mut client).await {
+            assert!(began.elapsed() <= LAST_REQUEST, "it goes on");
+            sleep(HEAD_TIMEOUT - Duration::from_secs(1)).await;
+        }
+        assert!(began.elapsed() >= LAST_REQUEST);
+        timeout(HEAD_TIMEOUT, ended).await.expect("its place is free");
+    }
 
     #[tokio::test]
     async fn a_panic_ends_its_own_task_only() {
