@@ -12,9 +12,9 @@ pub const INVALID: u16 = 1007;
 pub const POLICY: u16 = 1008;
 /// The message was longer than [`super::MAX_MESSAGE_BYTES`].
 pub const TOO_BIG: u16 = 1009;
-/// The server is full: try again later.
+/// The server is full, or has no memory left for what this client has begun to say: try again later.
 pub const TRY_LATER: u16 = 1013;
 /// Another connection took over this ID, since this one no longer showed life.
 pub const REPLACED: u16 = 4000;
-/// The client did not read what was sent to it.
+/// The client did not read what was sent to it, or not as fast as there was room for.
 pub const TOO_SLOW: u16 = 4001;

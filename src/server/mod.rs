@@ -117,7 +117,7 @@ pub enum ServerError {
     Listen { address: SocketAddr, key: &'static str, error: io::Error },
     #[error(transparent)]
     Tls(#[from] TlsError),
-    #[error("the signaling server's threads do not start: {0}")]
+    #[error("the signaling server's thread does not start: {0}")]
     Workers(io::Error),
 }
 

@@ -9,7 +9,7 @@ use tokio::runtime::{Builder, Handle, Runtime};
 /// processor time than two that wake each other. And a flood takes one processor, never all.
 const THREADS: usize = 1;
 
-/// Ends all tasks on them when it is dropped.
+/// Ends all tasks on it when it is dropped.
 pub struct Workers {
     handle: Handle,
     /// Until it is dropped.

@@ -11,7 +11,7 @@ use crate::protocol::UserId;
 
 /// `L` is the line to one client.
 pub struct Directory<L> {
-    /// Several, so that readers on several processors seldom touch the same lock.
+    /// Several, so that readers seldom touch the same lock, should there ever be several threads of them.
     shards: [RwLock<HashMap<UserId, L>>; SHARDS],
     hasher: RandomState,
     /// Who is in a call with whom.

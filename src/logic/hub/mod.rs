@@ -77,7 +77,7 @@ pub enum Output {
     Remove { user: UserId },
     /// The answer to [`Input::Asked`]: whose connection it is now.
     Settled { conn: ConnId, member: Option<UserId> },
-    /// Nobody of these may be there beyond: somebody was closed.
+    /// These places are all taken: a newcomer is refused, or a stranger makes way for it.
     Full(Whose),
     /// Close after what was sent before. The hub has forgotten the connection already.
     Close { conn: ConnId, code: u16, reason: &'static str },
