@@ -79,7 +79,8 @@ impl Surroundings {
         let files = u32::try_from(self.open_files.unwrap_or(u64::MAX)).unwrap_or(u32::MAX);
         let memory = u32::try_from(self.memory / MEMORY_OF_CLIENT).unwrap_or(u32::MAX);
         let most = files - (files / 4).min(KEPT_FILES);
-        let clients = asked.unwrap_or((files / 2).min(memory).clamp(MIN_CONNECTIONS, 20_000)).min(most.max(MIN_CONNECTIONS));
+        let clients =
+            asked.unwrap_or((files / 2).min(memory).clamp(MIN_CONNECTIONS, 20_000)).min(most.max(MIN_CONNECTIONS));
         (clients, (files.saturating_sub(clients) / 2).min(MAX_OTHERS))
     }
 
@@ -148,7 +149,8 @@ mod tests {
 
     #[test]
     fn clients_are_as_many_as_files_and_memory_allow() {
-        let most = |open_files, asked| Surroundings { open_files, memory: 8 << 30, ..Surroundings::bare() }.connections(asked);
+        let most =
+            |open_files, asked| Surroundings { open_files, memory: 8 << 30, ..Surroundings::bare() }.connections(asked);
         assert_eq!(most(Some(20), None).0, 64);
         assert_eq!(most(Some(1024), None), (512, 256));
         assert_eq!(most(Some(524_288), None), (20_000, 4096));
