@@ -129,12 +129,13 @@ async fn run(
         Role::Answerer { offer } => Peer::answer(&settings, offer).await,
         Role::Offerer => Peer::offer(&settings).await,
     };
-    let (peer, sdp, mut events) = match peer {
+    let (peer, sdp, events) = match peer {
         Ok(parts) => parts,
         Err(error) => return Some((error.to_string(), blame(&error))),
     };
     let keys = KeyBudget::default();
-    let mut line = Line { key, call, peer, studio, place: None, reports, flow: None, keys, told: Vec::new() };
+    let mut line =
+        Line { key, call, settings, peer, events, studio, place: None, reports, flow: None, keys, told: Vec::new() };
     let first = match role {
         Role::Answerer { .. } => {
             line.tell_why_no_picture();
@@ -152,7 +153,7 @@ async fn run(
                 Some(instruction) => if let Err(end) = line.obey(instruction).await { break end },
                 None => break Ending::Told { goodbye: false },
             },
-            event = events.recv() => match event {
+            event = line.events.recv() => match event {
                 Some(event) => if let Err(end) = line.hear(event).await { break end },
                 None => break Ending::Failed("the connection is gone".into(), None),
             },
@@ -196,7 +197,9 @@ struct Line {
     key: CallKey,
     /// For the log.
     call: String,
+    settings: PeerSettings,
     peer: Peer,
+    events: mpsc::Receiver<PeerEvent>,
     studio: Arc<Studio>,
     /// From the first answered check on.
     place: Option<Place>,
@@ -222,7 +225,7 @@ impl Line {
                 accepted.map_err(|e| Ending::Failed(e.to_string(), Some(ErrorCode::BadSdp)))?;
                 self.set_viewing();
             }
-            Instruction::Renegotiate(sdp) => match self.peer.renegotiate(&sdp).await {
+            Instruction::Renegotiate(sdp) => match self.renegotiate(&sdp).await {
                 Ok(sdp) => {
                     self.set_viewing();
                     self.report(Input::Answered { key, sdp }).await;
@@ -253,13 +256,27 @@ impl Line {
         Ok(())
     }
 
+    /// Where the other side begins anew with its transport, so does this one.
+    async fn renegotiate(&mut self, offer: &str) -> Result<String, PeerError> {
+        if !self.peer.is_left_by(offer) {
+            return self.peer.renegotiate(offer).await;
+        }
+        log::info!(call = self.call.as_str(); "the other side changes its transport");
+        let (peer, answer, events) = Peer::answer(&self.settings, offer).await?;
+        (self.peer, self.events, self.flow) = (peer, events, None);
+        self.report(Input::Disconnected { key: self.key }).await;
+        Ok(answer)
+    }
+
     async fn hear(&mut self, event: PeerEvent) -> Result<(), Ending> {
         let key = self.key;
         match event {
             PeerEvent::Candidate(candidate) => self.report(Input::Found { key, candidate }).await,
             // The camera warms up while DTLS is under way.
             PeerEvent::Reached => {
-                self.place = Some(Place::take(&self.studio, self.viewing()));
+                if self.place.is_none() {
+                    self.place = Some(Place::take(&self.studio, self.viewing()));
+                }
                 self.report(Input::Reached { key }).await;
             }
             PeerEvent::Connected => {

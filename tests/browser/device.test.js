@@ -127,6 +127,49 @@ test('three more viewers join without a second encode', async () => {
   assert.equal(read.encoderStarts(status), 1);
 });
 
+test('a call outlives the section that carried its transport', async () => {
+  const page = await openPage(browser, url, '');
+  await page.evaluate(async (url) => {
+    const socket = new WebSocket(url);
+    await new Promise((opened) => (socket.onopen = opened));
+    socket.send(JSON.stringify({ type: 'join', userId: 'foreign' }));
+    const pc = new RTCPeerConnection({ bundlePolicy: 'max-bundle' });
+    pc.addTransceiver('audio', { direction: 'recvonly' });
+    pc.addTransceiver('video', { direction: 'recvonly' });
+    const say = (/** @type {any} */ message) => socket.send(JSON.stringify({ targetId: 'door', callId: 'c', ...message }));
+    pc.onicecandidate = ({ candidate }) => say({ type: 'candidate', candidate });
+    socket.onmessage = async ({ data }) => {
+      const message = JSON.parse(data);
+      if (message.type === 'answer') await pc.setRemoteDescription(message.answer);
+      if (message.type === 'candidate') await pc.addIceCandidate(message.candidate).catch(() => {});
+    };
+    const offer = async () => {
+      await pc.setLocalDescription();
+      say({ type: 'offer', offer: pc.localDescription });
+    };
+    Object.assign(window, { pc, offer });
+    await offer();
+  }, `${url.replace('http', 'ws')}ws`);
+  const pictures = () =>
+    page.evaluate(async () => {
+      const report = [...(await /** @type {any} */ (window).pc.getStats()).values()];
+      return report.find((entry) => entry.type === 'inbound-rtp' && entry.kind === 'video')?.framesDecoded ?? 0;
+    });
+  await eventually('pictures come', async () => (await pictures()) > 10);
+  // Chromium closes DTLS there, and begins anew in the next section.
+  await page.evaluate(async () => {
+    const { pc, offer } = /** @type {any} */ (window);
+    pc.getTransceivers()[0].stop();
+    await offer();
+    await new Promise((answered) => (pc.onsignalingstatechange = () => pc.signalingState === 'stable' && answered(null)));
+  });
+  const before = await pictures();
+  await eventually('pictures go on', async () => (await pictures()) > before + 30);
+  // The end of the new transport is that of the call.
+  await page.evaluate(() => /** @type {any} */ (window).pc.close());
+  await idle(device);
+});
+
 test('hanging up on either side returns both to idle', async () => {
   const anna = await call('anna');
   await anna.click('#leave');

@@ -53,6 +53,18 @@ impl Connection {
         Ok(answer)
     }
 
+    pub(super) fn is_left_by(&self, offer: &str) -> bool {
+        let Ok(offer) = Description::read(offer) else { return false };
+        let Ok(terms) = Terms::of(&offer, Kind::Offer, self.equipment) else { return false };
+        let Some(Negotiated { remote, .. }) = self.negotiated() else { return false };
+        let is_theirs = |fingerprint: &str| fingerprint.eq_ignore_ascii_case(&remote.fingerprint);
+        let [old, new] = [Some(self.incoming.section()), terms.transport].map(|index| offer.sections.get(index?));
+        old.is_some_and(|section| section.rejected && !section.candidates.is_empty())
+            && new.is_some_and(|section| {
+                section.candidates.is_empty() && section.transport.fingerprint.is_some_and(is_theirs)
+            })
+    }
+
     async fn apply(&self, told: String) -> webrtc::error::Result<String> {
         self.connection.set_remote_description(RTCSessionDescription::offer(told)?).await?;
         let answer = self.connection.create_answer(None).await?;

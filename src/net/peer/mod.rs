@@ -155,6 +155,12 @@ impl Peer {
         self.guarded(self.connection.answer(offer_sdp)).await
     }
 
+    /// Whether an offer takes away the section that carries the transport, and the transport with it: Chromium does both,
+    /// and begins anew under the same ICE password. Others keep it for the rest, with the candidates that it has.
+    pub fn is_left_by(&self, offer: &str) -> bool {
+        self.connection.is_left_by(offer)
+    }
+
     /// A candidate of the other side. Those that come before its description are kept; those beyond
     /// [`crate::protocol::MAX_CANDIDATES`] are ignored.
     pub async fn add_candidate(&self, candidate: Option<&Candidate>) -> Result<(), PeerError> {

@@ -141,6 +141,25 @@ async fn the_close_of_a_transport_that_was_left_is_no_hanging_up() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_transport_is_left_where_its_candidates_stay_behind() {
+    let chromium = crate::net::sdp::tests::CHROMIUM;
+    let (peer, _answer, _events) = Peer::answer(&loopback(), chromium).await.unwrap();
+    let candidate = "a=candidate:1 1 udp 1 192.0.2.5 9 typ host\n";
+    let in_section =
+        |sdp: &str, mid: &str| sdp.replace(&format!("a=mid:{mid}\n"), &format!("a=mid:{mid}\n{candidate}"));
+    let stopped = chromium.replace("m=audio 9", "m=audio 0").replace("BUNDLE 0 1 2", "BUNDLE 1 2");
+    assert!(peer.is_left_by(&in_section(&stopped, "0")));
+    assert!(!peer.is_left_by(&in_section(&stopped, "1")), "the others go on with it");
+    assert!(!peer.is_left_by(&stopped), "nobody knows");
+    assert!(!peer.is_left_by(&in_section(chromium, "0")));
+    let other = chromium.replace("m=video 9", "m=video 0").replace("BUNDLE 0 1 2", "BUNDLE 0 2");
+    assert!(!peer.is_left_by(&in_section(&other, "1")), "another section");
+    let stranger = in_section(&stopped, "0").replace("3F:6A:", "6A:3F:");
+    assert!(!peer.is_left_by(&stranger), "a call keeps its certificate");
+    peer.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whoever_was_called_may_negotiate_again() {
     let (caller, offer, _events) = Peer::offer(&loopback()).await.unwrap();
     let (_callee, answer, _callee_events) = Peer::answer(&loopback(), &offer).await.unwrap();
