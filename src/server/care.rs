@@ -30,9 +30,9 @@ impl Care {
         let limit = KEEPALIVE.as_secs();
         self.silent = if heard == self.pulse.0 { self.silent + 1 } else { 0 };
         self.stalled = if waits && taken == self.pulse.1 { self.stalled + 1 } else { 0 };
-        // Who takes what is sent is alive, even if a claim keeps its own words waiting.
-        if taken != self.pulse.1 {
-            self.silent = self.silent.min(limit);
+        // Who takes what waits has not come to the ping yet. Where nothing waits, the kernel has taken it, for whomever.
+        if waits && taken != self.pulse.1 {
+            self.silent = self.silent.min(limit + 1);
         }
         self.pulse = (heard, taken);
         if self.stalled >= limit {
@@ -59,6 +59,14 @@ mod tests {
     fn silence_is_answered_with_a_ping_and_then_with_the_end() {
         let mut care = Care::default();
         assert_eq!(looks(30, || care.look((0, 0), false)), [(15, Finding::Silent), (30, Finding::Dead)]);
+        // A machine that has vanished: the ping gets as far as the kernel's buffer.
+        let (mut care, mut taken) = (Care::default(), 0);
+        let found = looks(30, || {
+            let finding = care.look((0, taken), false);
+            taken += u32::from(finding == Finding::Silent);
+            finding
+        });
+        assert_eq!(found, [(15, Finding::Silent), (30, Finding::Dead)]);
         let (mut care, mut heard) = (Care::default(), 0);
         let found = looks(100, || {
             heard += 1;
@@ -82,5 +90,11 @@ mod tests {
             care.look((n, n / 14), true)
         });
         assert_eq!(found, [], "slow is not too slow");
+        let (mut care, mut taken) = (Care::default(), 0);
+        let found = looks(100, || {
+            taken += 1;
+            care.look((0, taken), true)
+        });
+        assert_eq!(found, [(15, Finding::Silent)], "the ping waits behind the rest");
     }
 }
