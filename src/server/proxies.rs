@@ -28,9 +28,10 @@ impl Proxies {
     pub fn origin(&self, peer: Peer, headers: &HeaderMap) -> Origin {
         let (mut address, mut origin) = (peer.address(), peer.origin());
         let values = headers.get_all(FORWARDED_FOR).into_iter().rev();
-        let mut hops = values.flat_map(|value| value.to_str().unwrap_or_default().rsplit(','));
+        // One by one, as the client may have begun with what is no text.
+        let mut hops = values.flat_map(|value| value.as_bytes().rsplit(|byte| *byte == b','));
         while self.trust(address) {
-            let Some(caller) = hops.next().and_then(|hop| caller(hop.trim())) else { break };
+            let Some(caller) = hops.next().and_then(caller) else { break };
             (address, origin) = (caller, Origin::of(caller));
         }
         origin
@@ -42,18 +43,22 @@ impl Proxies {
 }
 
 /// An address; some proxies add the port.
-fn caller(hop: &str) -> Option<IpAddr> {
+fn caller(hop: &[u8]) -> Option<IpAddr> {
+    let hop = std::str::from_utf8(hop).ok()?.trim();
     let bare = hop.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(hop);
     bare.parse().ok().or_else(|| hop.parse::<SocketAddr>().ok().map(|hop| hop.ip()))
 }
 
 #[cfg(test)]
 mod tests {
+    use axum::http::header::HeaderValue;
+
     use super::*;
 
     fn origin(trusted: &[&str], peer: &str, forwarded: &[&str]) -> Origin {
         let trusted: Vec<_> = trusted.iter().map(|network| network.parse().unwrap()).collect();
-        let headers = forwarded.iter().map(|value| (FORWARDED_FOR, value.parse().unwrap())).collect();
+        let value = |value: &&str| HeaderValue::from_bytes(value.as_bytes()).unwrap();
+        let headers = forwarded.iter().map(|text| (FORWARDED_FOR, value(text))).collect();
         Proxies::new(&trusted).origin(Peer::at(peer.parse().unwrap()), &headers)
     }
 
@@ -73,6 +78,7 @@ mod tests {
             // What the client says of itself stands further left.
             (&proxy, "127.0.0.1", &["127.0.0.1, 198.51.100.1,192.0.2.7"], address("192.0.2.7")),
             (&proxy, "127.0.0.1", &["198.51.100.1", "192.0.2.7, 10.1.2.3"], address("192.0.2.7")),
+            (&proxy, "127.0.0.1", &["\u{e9}, 192.0.2.7"], address("192.0.2.7")),
             (&proxy, "10.9.9.9", &["2001:db8:1:2:3::4"], address("2001:db8:1:2::")),
             (&proxy, "127.0.0.1", &["[2001:db8::1]:4711"], address("2001:db8::1")),
             (&proxy, "127.0.0.1", &["[2001:db8::1]"], address("2001:db8::1")),
