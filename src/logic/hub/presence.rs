@@ -44,7 +44,7 @@ struct Entry {
     conn: ConnId,
     kind: Kind,
     json: Arc<str>,
-    /// Since which change the ID is on line, and its latest one.
+    /// Since which change the ID is on line, for those who have not heard of absences in between, and its latest one.
     came: u64,
     change: u64,
 }
@@ -97,11 +97,9 @@ impl Presence {
         if self.members.get(id).is_some_and(|entry| entry.conn == conn && entry.json == json) {
             return;
         }
-        if let Some(old) = self.departures.remove(id) {
-            self.departed.remove(&old);
-        }
+        let departed = self.departures.remove(id).and_then(|old| self.departed.remove(&old));
         self.latest += 1;
-        let came = self.members.get(id).map_or(self.latest, |old| old.came);
+        let came = self.members.get(id).map(|old| old.came).or(departed.map(|old| old.came)).unwrap_or(self.latest);
         let entry = Entry { conn, kind: peer.kind, json, came, change: self.latest };
         self.devices += usize::from(peer.kind == Kind::Device);
         if let Some(old) = self.members.insert(id.clone(), entry) {

@@ -99,6 +99,11 @@ fn nobody_who_left_during_a_crowd_stays_on_line_for_clients_without_lists() {
     }
     world.gone(1001);
     world.settle();
+    // Nor who came back for a while.
+    world.join(1002, "gone");
+    world.settle();
+    world.gone(1002);
+    world.settle();
     let heard = world.heard[&ConnId(1000)].len();
     for n in 2000..7000 {
         world.join(n, &format!("{n}"));
