@@ -26,6 +26,8 @@ use crate::logic::hub::Origin;
 
 /// A client that has not got through its handshake, or has not sent its next request's head, after this long is cut.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+/// Longest head of a request. Browsers' have a few kilobytes, and so much memory each connection may cost.
+const MAX_HEAD: usize = 16 * 1024;
 /// After this long a connection's request is its last one,
 const LAST_REQUEST: Duration = Duration::from_secs(60);
 /// and the client has so long to take the answer.
@@ -168,6 +170,7 @@ async fn serve_http<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)
+        .max_buf_size(MAX_HEAD)
         .serve_connection(TokioIo::new(stream), site)
         .with_upgrades();
     let mut connection = pin!(connection);
@@ -212,6 +215,19 @@ mod tests {
             assert!(ask(&mut client).await);
             client.write_all(said.as_bytes()).await.unwrap();
             timeout(HEAD_TIMEOUT + Duration::from_secs(1), ended).await.expect(said);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_head_that_has_no_end_is_not_kept() {
+        for (length, status) in [(MAX_HEAD / 2, "200"), (MAX_HEAD, "431")] {
+            let (mut client, _ended) = connect();
+            let head = format!("GET / HTTP/1.1\r\nHost: door\r\nX: {}", "x".repeat(length));
+            let more = if status == "200" { "\r\n\r\n" } else { "" };
+            client.write_all(format!("{head}{more}").as_bytes()).await.unwrap();
+            let mut answer = [0; 12];
+            timeout(HEAD_TIMEOUT / 2, client.read_exact(&mut answer)).await.expect("at once").unwrap();
+            assert_eq!(answer[9..], *status.as_bytes());
         }
     }
 
