@@ -121,7 +121,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
         for _ in 0..READS {
             if self.asking {
-                return Ok(());
+                return self.wait(cx);
             }
             let more = SCRATCH.with_borrow_mut(|scratch| {
                 let begun = self.kept.len();
@@ -376,15 +376,19 @@ mod tests {
 
     #[tokio::test]
     async fn a_client_that_goes_while_the_hub_is_asked_is_gone() {
-        let (shared, mut events) = Shared::alone();
-        let (mut client, stream) = tokio::io::duplex(100_000);
-        let line = shared.connect(Origin::Local);
         let join = frame(r#"{"type":"join","userId":"anna"}"#);
-        tokio::spawn(Connection::new(stream, join, line, shared.clone()).attend());
-        assert!(matches!(heard(&mut events).await, Input::Asked(ConnId(0), _)));
-        client.write_all(&frame(r#"{"type":"leave"}"#)).await.unwrap();
-        drop(client);
-        assert!(matches!(heard(&mut events).await, Input::Gone(ConnId(0))));
+        // Right behind the request, and later.
+        for (begun, then) in [(join.clone(), frame(r#"{"type":"leave"}"#)), (Vec::new(), join)] {
+            let (shared, mut events) = Shared::alone();
+            let (mut client, stream) = tokio::io::duplex(100_000);
+            let line = shared.connect(Origin::Local);
+            tokio::spawn(Connection::new(stream, begun, line, shared.clone()).attend());
+            tokio::task::yield_now().await;
+            client.write_all(&then).await.unwrap();
+            assert!(matches!(heard(&mut events).await, Input::Asked(ConnId(0), _)));
+            drop(client);
+            assert!(matches!(heard(&mut events).await, Input::Gone(ConnId(0))));
+        }
     }
 
     #[tokio::test]
