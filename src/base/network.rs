@@ -41,11 +41,14 @@ impl FromStr for Network {
             let address = text.parse::<IpAddr>().map_err(|_| NotANetwork)?.to_canonical();
             return Ok(Network { address, prefix: bits(address).1 });
         };
-        let address = address.parse().map_err(|_| NotANetwork)?;
+        let address: IpAddr = address.parse().map_err(|_| NotANetwork)?;
         // `parse` would take a sign, too.
         let number = prefix.bytes().all(|byte| byte.is_ascii_digit());
-        let prefix = prefix.parse().ok().filter(|prefix| number && *prefix <= bits(address).1).ok_or(NotANetwork)?;
-        Ok(Network { address, prefix })
+        let prefix: Option<u32> = prefix.parse().ok();
+        let prefix = prefix.filter(|prefix| number && *prefix <= bits(address).1).ok_or(NotANetwork)?;
+        let canonical = address.to_canonical();
+        let prefix = prefix.checked_sub(bits(address).1 - bits(canonical).1).ok_or(NotANetwork)?;
+        Ok(Network { address: canonical, prefix })
     }
 }
 
@@ -69,6 +72,7 @@ mod tests {
             ("127.0.0.1", "::ffff:127.0.0.1", "::1"),
             ("::ffff:192.0.2.7", "192.0.2.7", "192.0.2.8"),
             ("10.1.2.3/8", "10.255.0.0", "11.0.0.0"),
+            ("::ffff:10.0.0.0/104", "10.255.0.0", "11.0.0.0"),
             ("192.0.2.128/25", "192.0.2.255", "192.0.2.127"),
             ("0.0.0.0/0", "255.0.0.1", "::1"),
             ("fd00::/8", "fd12::1", "fe80::1"),
@@ -84,9 +88,19 @@ mod tests {
 
     #[test]
     fn what_is_no_network_is_refused() {
-        for text in
-            ["", "/", "localhost", "10.0.0.0/", "10.0.0.0/33", "10.0.0.0/+8", "10.0.0/8", "::/129", "[::1]", "::1/64/1"]
-        {
+        for text in [
+            "",
+            "/",
+            "localhost",
+            "10.0.0.0/",
+            "10.0.0.0/33",
+            "10.0.0.0/+8",
+            "10.0.0/8",
+            "::/129",
+            "::ffff:0:0/95",
+            "[::1]",
+            "::1/64/1",
+        ] {
             assert_eq!(text.parse::<Network>(), Err(NotANetwork), "{text:?}");
         }
     }
