@@ -1,5 +1,5 @@
-//! What the server refuses is logged, so that the person who runs it hears of it: one line for each kind in a while at
-//! most, since whoever is refused may go on for ever.
+//! What the server refuses and whom it cuts is logged, so that the person who runs it hears of it: one line for each kind in
+//! a while at most, since whoever it is may come back for ever.
 
 use std::mem::{Discriminant, discriminant};
 use std::sync::Mutex;
@@ -7,11 +7,12 @@ use std::time::{Duration, Instant};
 
 use axum::http::header::{self, HeaderMap};
 
+use super::line::End;
 use super::socket::Refused;
 use crate::base::lock::lock;
-use crate::logic::hub::Whose;
+use crate::logic::hub::{ConnId, Whose};
 
-/// Between two lines on refused requests of a kind.
+/// Between two lines on refused requests of a kind, or on clients that are cut with the same code.
 const PAUSE: Duration = Duration::from_secs(1);
 /// Between two lines that say the same is full.
 const FULL_PAUSE: Duration = Duration::from_secs(60);
@@ -20,6 +21,7 @@ const MAX_QUOTED: usize = 100;
 
 pub struct Complaints {
     refused: Sparing<Refused>,
+    cut: Sparing<u16>,
     full: Sparing<(Places, Discriminant<Whose>)>,
 }
 
@@ -45,7 +47,7 @@ struct Kind<K> {
 
 impl Default for Complaints {
     fn default() -> Complaints {
-        Complaints { refused: Sparing::new(PAUSE), full: Sparing::new(FULL_PAUSE) }
+        Complaints { refused: Sparing::new(PAUSE), cut: Sparing::new(PAUSE), full: Sparing::new(FULL_PAUSE) }
     }
 }
 
@@ -64,6 +66,12 @@ impl Complaints {
             Refused::NotAWebSocket => log::Level::Info,
         };
         log::log!(level, host, origin, code, status, further; "a WebSocket was refused: {}", refused.message());
+    }
+
+    /// A client takes too much, or does not read.
+    pub fn cut(&self, client: ConnId, end: End) {
+        let Some(further) = self.cut.count(end.code, Instant::now()) else { return };
+        log::warn!(connection = client.0, code = end.code, further; "client is cut, and told: {}", end.reason);
     }
 
     /// A newcomer was refused, or somebody had to make way for it.

@@ -268,7 +268,7 @@ impl Desk {
                 Finding::Well => {}
                 Finding::Silent => line.ping(),
                 Finding::Dead => line.close(SILENT),
-                Finding::Stalled => cut(line, TOO_SLOW),
+                Finding::Stalled => cut(line, TOO_SLOW, &self.complaints),
             }
         }
     }
@@ -284,7 +284,7 @@ impl Desk {
             let Some((line, _)) = largest else { return };
             let id = line.id;
             excess = excess.saturating_sub(line.takes());
-            cut(line, if line.held() > line.waiting() { NO_ROOM } else { TOO_SLOW });
+            cut(line, if line.held() > line.waiting() { NO_ROOM } else { TOO_SLOW }, &self.complaints);
             self.lines.remove(&id);
             self.handle(Input::Gone(id));
         }
@@ -311,8 +311,8 @@ impl Desk {
     }
 }
 
-fn cut(line: &Line, end: End) {
-    log::warn!(connection = line.id.0, code = end.code; "client is cut, and told: {}", end.reason);
+fn cut(line: &Line, end: End, complaints: &Complaints) {
+    complaints.cut(line.id, end);
     line.close(end);
 }
 
