@@ -1,8 +1,8 @@
 //! Which sockets are open: as many as there are places for, among them those that are no WebSockets, or not yet.
 //!
-//! Such a socket costs its owner nothing, so the one that was asked for something longest ago makes way for a newcomer,
-//! as strangers do among the WebSockets. Other machines have half of the room and each its share of that; so they never
-//! keep this machine waiting, where the device itself is, or a proxy.
+//! Such a socket costs its owner nothing, so one makes way for a newcomer, as strangers do among the WebSockets: of the
+//! address that has most, the one that was asked for something longest ago. Other machines have half of the room and each
+//! its share of that; so they never keep this machine waiting, where the device itself is, or a proxy.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -111,7 +111,12 @@ impl Guests {
     fn enter(&mut self, origin: Origin, stay: oneshot::Sender<()>, now: Instant) -> (ConnId, Option<Whose>) {
         let full = match self.places(origin).admit(origin) {
             Admission::Taken { whose, stranger: Some(oldest) } => {
-                self.leave(oldest);
+                // Few addresses that come again and again do not outrun those who need a while.
+                let goes = match whose {
+                    Whose::All => self.far.oldest_of_most(origin).unwrap_or(oldest),
+                    Whose::Share(_) => oldest,
+                };
+                self.leave(goes);
                 Some(whose)
             }
             // All are strangers here, so that there always is one.
@@ -206,6 +211,19 @@ mod tests {
         assert!(!has_to_leave(&mut a_leaves) && !has_to_leave(&mut c_leaves));
         drop((a, near));
         assert_eq!(lock(&lobby.guests).present.len(), 2);
+    }
+
+    #[test]
+    fn addresses_that_come_again_and_again_push_out_each_other() {
+        // Nine from other machines, two from each.
+        let (lobby, start) = (Arc::new(Lobby::new(10, 24, Arc::default())), Instant::now());
+        let (_slow, mut slow_leaves) = lobby.enter(address("192.0.2.1"), start);
+        let flood: Vec<_> = (0..100)
+            .map(|n| lobby.enter(address(&format!("198.51.100.{}", n % 8)), start + Duration::from_millis(n)))
+            .collect();
+        assert!(!has_to_leave(&mut slow_leaves), "it has one");
+        assert_eq!(lock(&lobby.guests).present.len(), 9);
+        drop(flood);
     }
 
     #[tokio::test(start_paused = true)]

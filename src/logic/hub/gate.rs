@@ -3,6 +3,7 @@
 //! A connection is cheap to open, so places are worth something only where strangers cannot keep them: whoever has not
 //! joined gives way to newcomers, the oldest first.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeSet, HashMap};
 use std::net::{IpAddr, Ipv6Addr};
 use std::time::Instant;
@@ -143,6 +144,17 @@ impl Places {
     /// The one who has been a stranger for longest, and since when.
     pub fn oldest(&self) -> Option<(Instant, ConnId)> {
         self.strangers.first().copied()
+    }
+
+    /// The one who has been a stranger for longest at the address that would have most of them with the newcomer. Looks at
+    /// all addresses.
+    pub fn oldest_of_most(&self, newcomer: Origin) -> Option<ConnId> {
+        let strangers = |(address, share): (&IpAddr, &Share)| {
+            let &(since, oldest) = share.strangers.first()?;
+            let comes = usize::from(newcomer == Origin::Address(*address));
+            Some((share.strangers.len() + comes, Reverse((since, oldest))))
+        };
+        self.shares.iter().filter_map(strangers).max().map(|(_, Reverse((_, oldest)))| oldest)
     }
 
     /// A stranger whose time is over.
