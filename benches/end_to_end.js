@@ -22,6 +22,8 @@ const CONNECTIONS = Math.min(Number(process.argv[2] ?? 10), 100);
 /** Pictures looked at in each connection; the first ones are left out of the figures, as the call settles in. */
 const PICTURES = 60;
 const SETTLING = 15;
+/** What a person takes at least to see the page and press: until then the page is busy with itself. */
+const PAUSE = 1_000;
 /** How long processor time is counted. */
 const WINDOW = 8_000;
 const SIZES = /** @type {const} */ ([[640, 480], [1280, 720]]);
@@ -114,9 +116,10 @@ async function beside() {
  */
 async function fresh(url, name) {
   /** @type {Record<string, number[]>} */
-  const steps = { answer: [], path: [], connected: [], first: [], microphone: [] };
+  const steps = { pressed: [], answer: [], path: [], connected: [], first: [], microphone: [] };
   for (let n = 0; n < CONNECTIONS; n++) {
     const page = await openPage(browser, url, name(n), { init: watch, argument: 1 });
+    await sleep(PAUSE);
     await dial(page, 'bench-device');
     await page.waitForFunction(() => /** @type {any} */ (window).watched.first !== undefined, undefined, { timeout: 20_000 });
     const watched = await page.evaluate(() => /** @type {any} */ (window).watched);
@@ -125,7 +128,14 @@ async function fresh(url, name) {
     await sleep(300);
   }
   console.log('| fresh page, from setLocalDescription of the offer | p50 | p95 |\n|---|---|---|');
-  const names = { answer: 'the answer is here', path: 'ICE', connected: 'DTLS', first: '**first picture**', microphone: 'microphone open' };
+  const names = {
+    pressed: 'pressed (before it)',
+    answer: 'the answer is here',
+    path: 'ICE',
+    connected: 'DTLS',
+    first: '**first picture**',
+    microphone: 'microphone open',
+  };
   for (const [step, name] of Object.entries(names)) {
     const known = steps[step].filter(Number.isFinite);
     console.log(`| ${name} | ${format(median(known))} | ${format(quantile(known, 0.95))} |`);

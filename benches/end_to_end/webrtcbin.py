@@ -1,10 +1,12 @@
 """GStreamer's webrtcbin as the callee of a page, for comparison: 720p at 30 pictures a second in H.264, and a tone.
 
 Serves on loopback what `fresh` of ../end_to_end.js presses, prints the port, and ends when its standard input does.
-Each offer gets a pipeline of its own; the answer has all candidates in it.
+Each offer gets a pipeline of its own, which runs before the offer comes; the answer has the
+first candidate in it and waits for no other, as nothing is left to find on loopback.
 """
 
 import os
+import queue
 import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -56,9 +58,8 @@ KEPT = []
 class Callee:
     """One connection."""
 
-    def __init__(self, offer):
-        _, message = GstSdp.SDPMessage.new_from_text(offer)
-        video, audio = payload(offer, "H264/90000", "42e01f"), payload(offer, "opus/48000", "")
+    def __init__(self, video, audio):
+        self.payloads = (video, audio)
         self.pipeline = Gst.parse_launch(PIPELINE.format(video=video, audio=audio))
         self.peer = self.pipeline.get_by_name("peer")
         self.peer.connect("pad-added", self.hear)
@@ -68,29 +69,27 @@ class Callee:
         ice = self.peer.get_property("ice-agent")
         KEPT.append(ice)
         ice.get_property("agent").add_local_address(loopback)
-        self.gathered = threading.Event()
-        self.peer.connect("notify::ice-gathering-state", self.gathering)
+        self.candidates = queue.SimpleQueue()
+        self.peer.connect("on-ice-candidate", lambda _, section, candidate: self.candidates.put(candidate))
         self.pipeline.set_state(Gst.State.PLAYING)
+
+    def answer(self, offer):
+        _, message = GstSdp.SDPMessage.new_from_text(offer)
         offered = GstWebRTC.WebRTCSessionDescription.new(GstWebRTC.WebRTCSDPType.OFFER, message)
         self.ask("set-remote-description", offered)
         # The answer lives as long as the reply that it lies in, and that as long as the promise.
         made = self.ask("create-answer", None)
         reply = made.get_reply()
         self.ask("set-local-description", reply.get_value("answer"))
-        if not self.gathered.wait(10):
-            raise TimeoutError("gathering candidates")
         local = self.peer.get_property("local-description")
-        self.answer = local.sdp.as_text()
+        head, first, *others = local.sdp.as_text().split("m=")
+        return "m=".join([head, f"{first}a={self.candidates.get(timeout=10)}\r\n", *others])
 
     def ask(self, action, argument):
         promise = Gst.Promise.new()
         self.peer.emit(action, argument, promise)
         promise.wait()
         return promise
-
-    def gathering(self, peer, _):
-        if peer.get_property("ice-gathering-state") == GstWebRTC.WebRTCICEGatheringState.COMPLETE:
-            self.gathered.set()
 
     def hear(self, _, pad):
         if pad.get_direction() != Gst.PadDirection.SRC:
@@ -116,17 +115,23 @@ def payload(offer, codec, profile):
 
 
 class Requests(BaseHTTPRequestHandler):
+    """One browser after the other: its payload types stay what they were."""
+
     callee = None
+    ready = None
 
     def do_GET(self):
+        if Requests.callee:
+            Requests.callee.end()
+            Requests.callee, Requests.ready = None, Callee(*Requests.payloads)
         self.reply("text/html", PAGE)
 
     def do_POST(self):
         offer = self.rfile.read(int(self.headers["content-length"])).decode()
-        if Requests.callee:
-            Requests.callee.end()
-        Requests.callee = Callee(offer)
-        self.reply("application/sdp", Requests.callee.answer.encode())
+        payloads = (payload(offer, "H264/90000", "42e01f"), payload(offer, "opus/48000", ""))
+        callee = Requests.ready if Requests.ready and Requests.ready.payloads == payloads else Callee(*payloads)
+        self.reply("application/sdp", callee.answer(offer).encode())
+        Requests.callee, Requests.ready, Requests.payloads = callee, None, payloads
 
     def reply(self, kind, body):
         self.send_response(200)

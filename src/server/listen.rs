@@ -1,6 +1,7 @@
 //! Accepts connections and serves HTTP/1.1 on them, each in a task of its own.
 
 use std::future::Future;
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
 use std::sync::Arc;
@@ -14,7 +15,7 @@ use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
@@ -32,6 +33,9 @@ const MAX_HEAD: usize = 16 * 1024;
 const LAST_REQUEST: Duration = Duration::from_secs(60);
 /// and the client has so long to take the answer.
 const LAST_ANSWER: Duration = Duration::from_secs(240);
+/// Connections that wait to be accepted; the kernel may allow fewer (`net.core.somaxconn`). Whom it has no room for comes
+/// again only after a second, so that a server that everybody returns to at once needs much of it.
+const BACKLOG: u32 = 4096;
 /// Pause after a connection that could not be accepted: for lack of descriptors the next one could not be either.
 const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
 
@@ -102,6 +106,14 @@ impl Peer {
     pub fn origin(self) -> Origin {
         if self.here { Origin::Local } else { Origin::of(self.address) }
     }
+}
+
+/// Listens, as soon as an earlier server at this address has ended.
+pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
 }
 
 /// Serves until the tasks are told to stop.
@@ -206,6 +218,16 @@ mod tests {
     async fn ask(client: &mut DuplexStream) -> bool {
         let asked = client.write_all(b"GET / HTTP/1.1\r\nHost: door\r\n\r\n").await.is_ok();
         asked && client.read(&mut [0; 1000]).await.is_ok_and(|length| length > 0)
+    }
+
+    #[tokio::test]
+    async fn many_may_come_before_the_first_is_accepted() {
+        let allowed = std::fs::read_to_string("/proc/sys/net/core/somaxconn").unwrap().trim().parse().unwrap();
+        let listener = bind(([127, 0, 0, 1], 0).into()).unwrap();
+        let address = listener.local_addr().unwrap();
+        let come = (0..400.min(allowed)).map(|_| TcpStream::connect(address));
+        let came = tokio::time::timeout(Duration::from_secs(60), futures_util::future::join_all(come)).await.unwrap();
+        assert!(came.iter().all(Result::is_ok));
     }
 
     #[tokio::test(start_paused = true)]

@@ -146,10 +146,10 @@ impl Server {
     }
 
     async fn begin(settings: ServerSettings, workers: Workers) -> Result<Server, ServerError> {
-        let listener = bind(settings.listen, "listen").await?;
+        let listener = bind(settings.listen, "listen")?;
         let address = listener.local_addr().unwrap_or(settings.listen);
         let http = match settings.http_listen {
-            Some(at) => Some(bind(at, "http_listen").await?),
+            Some(at) => Some(bind(at, "http_listen")?),
             None => None,
         };
         let http_address = http.as_ref().and_then(|http| http.local_addr().ok());
@@ -258,8 +258,8 @@ impl Server {
     }
 }
 
-async fn bind(address: SocketAddr, key: &'static str) -> Result<TcpListener, ServerError> {
-    TcpListener::bind(address).await.map_err(|error| match error.kind() {
+fn bind(address: SocketAddr, key: &'static str) -> Result<TcpListener, ServerError> {
+    listen::bind(address).map_err(|error| match error.kind() {
         io::ErrorKind::AddrInUse => ServerError::InUse { address, key },
         io::ErrorKind::PermissionDenied => ServerError::Forbidden { address, key },
         io::ErrorKind::AddrNotAvailable => ServerError::NoSuchAddress { address, key },
