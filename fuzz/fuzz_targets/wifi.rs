@@ -2,7 +2,7 @@
 //! read.
 #![no_main]
 
-use callbox::board::{keyfile, wifi};
+use callbox::board::wifi::{self, keyfile};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|text: &str| {
