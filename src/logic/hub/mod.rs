@@ -7,7 +7,7 @@
 //! sleep until [`Hub::poll_timeout`] and hand in [`Input::Timeout`].
 //!
 //! A connection is a stranger until it joins under an ID. An ID that somebody else holds can be claimed: the holder is
-//! pinged and keeps the ID if it shows life within [`CLAIM_TIMEOUT`](crate::protocol::CLAIM_TIMEOUT). The loss of a connection says nothing
+//! pinged and keeps the ID if it shows life within [`CLAIM_TIMEOUT`]. The loss of a connection says nothing
 //! about its calls, whose media runs past this server: presence ends, the record of calls stays until somebody leaves.
 
 mod bucket;
