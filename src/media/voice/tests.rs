@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 
 use super::*;
 use crate::logic::unit::{ReceivedVoice, VoicePacket};
-use crate::media::audio::{AudioError, BLOCK, Microphone, Speaker, measure, synthetic};
+use crate::media::audio::{AudioError, BLOCK, Microphone, RATE, Speaker, measure, synthetic};
+use crate::media::opus::VoiceEncoder;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -99,26 +100,43 @@ fn a_tone_keeps_pitch_and_level_through_loss_and_disorder() {
     assert!(stats.packets >= 200 && stats.device.is_some() && stats.reopened == 0, "{stats:?}");
 }
 
+/// A packet of a tone that goes on through packets: whole periods, at the level of the synthetic microphone's.
+fn packet_of(hertz: f64, encoder: &mut VoiceEncoder) -> bytes::Bytes {
+    let tone: [i16; VoicePacket::SAMPLES as usize] = std::array::from_fn(|i| {
+        let turn = i as f64 * hertz / f64::from(RATE) * std::f64::consts::TAU;
+        (turn.sin() * 8_000.0) as i16
+    });
+    encoder.encode(&tone).unwrap()
+}
+
+/// Two tones: the same one twice may cancel itself, since each caller is delayed by their own network.
 #[test]
 fn two_callers_are_both_heard_and_one_that_left_is_not() {
     let (_source, packets) = tone_source();
     let (_sink, mix, ear) = sink_with_ear();
     let (one, two) = (mix.add_caller(), mix.add_caller());
     std::thread::spawn(move || {
+        let mut encoder = VoiceEncoder::new().unwrap();
         // The first one talks for longer than anybody listens, however late that begins.
         for i in 0..600 {
             let Ok(packet) = packets.recv_timeout(PATIENCE) else { return };
             one.push(from_network(&packet));
             if i < 75 {
-                two.push(from_network(&packet));
+                let payload = packet_of(650.0, &mut encoder);
+                two.push(ReceivedVoice { payload, ..from_network(&packet) });
             }
         }
     });
     let heard = listen(&ear, 270);
-    let both = measure::typical(&heard[80 * BLOCK..130 * BLOCK], measure::dbfs);
-    let alone = measure::typical(&heard[200 * BLOCK..260 * BLOCK], measure::dbfs);
-    assert!(alone < -13.0 && alone > -17.0, "{alone}");
-    assert!(both > alone + 3.0, "{both} {alone}");
+    let share = |blocks: std::ops::Range<usize>, hertz| {
+        measure::typical(&heard[blocks.start * BLOCK..blocks.end * BLOCK], |window| measure::share_of(window, hertz))
+    };
+    let both = (share(80..130, 440.0), share(80..130, 650.0));
+    let alone = (share(200..260, 440.0), share(200..260, 650.0));
+    let level = measure::typical(&heard[200 * BLOCK..260 * BLOCK], measure::dbfs);
+    assert!(both.0 > 0.3 && both.1 > 0.3, "{both:?}");
+    assert!(alone.0 > 0.95 && alone.1 < 0.01, "{alone:?}");
+    assert!(level > -17.0 && level < -13.0, "{level}");
 }
 
 #[test]
