@@ -7,7 +7,7 @@ use super::address::{self, IceUrl, MAX_TURN_USERNAME};
 use super::error::{ConfigError, Problem};
 use super::keys;
 use super::layers::{Entry, Layers, Node, Origin, Value, unknown};
-use super::surroundings::Surroundings;
+use super::surroundings::{MIN_CONNECTIONS, Surroundings};
 use super::values;
 use super::{
     Answer, Calls, Camera, CameraFormat, CameraSource, Config, Control, Ice, IcePolicy, Identity, MicrophoneSource,
@@ -96,7 +96,7 @@ impl Reader<'_> {
             items.iter().map(|item| item.value.as_text().and_then(|text| text.parse().ok()).ok_or(None)).collect()
         });
         let (max_connections, max_others) = self.surroundings.connections(
-            match self.number("server.max_connections", |n| values::number_up_to(n, 64, 1_000_000)) {
+            match self.number("server.max_connections", |n| values::number_up_to(n, MIN_CONNECTIONS, 1_000_000)) {
                 0 => None,
                 number => Some(number),
             },

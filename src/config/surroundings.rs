@@ -10,7 +10,7 @@ use rustix::system::sysinfo;
 use crate::protocol::UserId;
 
 /// Least `[server] max_connections`.
-const MIN_CONNECTIONS: u32 = 64;
+pub(super) const MIN_CONNECTIONS: u32 = 64;
 /// Most sockets of the server beside its clients.
 const MAX_OTHERS: u32 = 4096;
 /// Open files that clients never take, or a quarter of all where that is less.
