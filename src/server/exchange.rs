@@ -330,12 +330,22 @@ fn describe(hub: &Hub) -> String {
 }
 
 #[cfg(test)]
+impl Desk {
+    /// Without its task; what that would be told comes out here.
+    fn alone() -> (Desk, watch::Receiver<String>, mpsc::UnboundedReceiver<Event>) {
+        let settings = ServerSettings::new(std::net::SocketAddr::from(([127, 0, 0, 1], 0)));
+        let (events, inbox) = mpsc::unbounded_channel();
+        let (desk, status) = Desk::open(&settings, Arc::default(), events);
+        (desk, status, inbox)
+    }
+}
+
+#[cfg(test)]
 impl Shared {
     /// Without a hub; what it would be told comes out here.
     pub fn alone() -> (Arc<Shared>, mpsc::UnboundedReceiver<Event>) {
-        let settings = ServerSettings::new(std::net::SocketAddr::from(([127, 0, 0, 1], 0)));
-        let (events, inbox) = mpsc::unbounded_channel();
-        (Desk::open(&settings, Arc::default(), events).0.shared, inbox)
+        let (desk, _, inbox) = Desk::alone();
+        (desk.shared, inbox)
     }
 }
 
@@ -346,13 +356,6 @@ mod tests {
     use super::*;
     use crate::server::line::Waiting;
 
-    fn desk() -> (Desk, watch::Receiver<String>, mpsc::UnboundedReceiver<Event>) {
-        let settings = ServerSettings::new("127.0.0.1:0".parse().unwrap());
-        let (events, inbox) = mpsc::unbounded_channel();
-        let (desk, status) = Desk::open(&settings, Arc::default(), events);
-        (desk, status, inbox)
-    }
-
     /// How a line that was cut is closed.
     fn end_of(line: &Line) -> Option<u16> {
         line.take(&mut VecDeque::new()).map(|end| end.code)
@@ -361,7 +364,7 @@ mod tests {
     #[test]
     fn those_who_take_the_most_are_cut_until_the_rest_has_room() {
         const MIB: usize = 1024 * 1024;
-        let (mut desk, _status, mut inbox) = desk();
+        let (mut desk, _status, mut inbox) = Desk::alone();
         let lines: Vec<_> = (0..5).map(|_| desk.shared.connect(Origin::Local)).collect();
         while let Ok(event) = inbox.try_recv() {
             desk.take(event);
@@ -389,7 +392,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_end_of_the_hub_is_heard_even_by_a_panic() {
-        let (mut desk, status, _inbox) = desk();
+        let (mut desk, status, _inbox) = Desk::alone();
         let handle = ServerHandle { questions: mpsc::channel(1).0, status };
         let ended = tokio::spawn(handle.ended());
         let hub = tokio::spawn(async move {
