@@ -142,7 +142,8 @@ test('what happens is spoken', async () => {
   const [anna, ben] = [await openPage(browser, relay.url, 'anna'), await openPage(browser, relay.url, 'ben')];
   await anna.click('[data-peer="ben"] button');
   await ben.waitForSelector('#spoken:has-text("anna is calling")', { state: 'attached' });
-  assert.equal(await ben.title(), 'anna is calling');
+  // It alternates with the page's own, so that somebody notices.
+  await ben.waitForFunction(() => document.title === 'anna is calling');
   await ben.click('#answer');
   await ben.waitForSelector('#spoken:has-text("anna: Connected")', { state: 'attached' });
   assert.equal(await ben.title(), 'Callbox');
