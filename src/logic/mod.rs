@@ -3,6 +3,7 @@
 //! The contract of every machine here: `handle(input, now)` changes it, then the shell calls `poll_output()` until it
 //! returns `None`, then sleeps until `poll_timeout()`. Time and randomness come in as arguments.
 
+pub mod access;
 pub mod allowance;
 pub mod backoff;
 pub mod call;
