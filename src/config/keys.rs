@@ -80,7 +80,6 @@ pub const KEYS: &[Key] = &[
     key("signaling.token_file", Text, SECRET, Unset),
     key("signaling.ca_file", Text, FILE, Unset),
     key("server.listen", Text, "an IP address and a port, such as 127.0.0.1:8080", Value(r#""127.0.0.1:8080""#)),
-    key("server.insecure", Boolean, "true or false", Value("false")),
     key("server.http_listen", Text, "an IP address and a port, such as 0.0.0.0:8081", Unset),
     key("server.names", List, r#"a list of host names without port, such as ["door.example.org"]"#, Value("[]")),
     key(
@@ -103,6 +102,14 @@ pub const KEYS: &[Key] = &[
     ),
     key("server.tls.cert_file", Text, FILE, Unset),
     key("server.tls.key_file", Text, FILE, Unset),
+    key(
+        "access.mode",
+        Text,
+        r#""invited" or "open""#,
+        Computed(
+            r#""open" where server.listen is loopback and neither server.names nor server.trusted_proxies is set, else "invited""#,
+        ),
+    ),
     key(
         "camera.source",
         Text,
@@ -132,6 +139,13 @@ pub const KEYS: &[Key] = &[
     key("state.dir", Text, "a path", Computed("/var/lib/callbox; for ordinary users ~/.local/state/callbox")),
     key("log.level", Text, r#""off", "error", "warn", "info", "debug" or "trace""#, Value(r#""info""#)).live(),
 ];
+
+/// Keys of former versions, and what to write instead.
+pub const GONE: &[(&str, &str)] = &[(
+    "server.insecure",
+    "this key is gone. Nobody comes in without an invitation now, on any address (docs/access.md): take the line out. Or \
+     write [access] mode = \"open\" where everybody who reaches the page may call, as before",
+)];
 
 /// The keys of one entry of `ice.servers`.
 pub const ICE_SERVER_KEYS: &[Key] = &[
@@ -239,7 +253,7 @@ mod tests {
     fn sections_list_their_names() {
         assert_eq!(
             names_in("server"),
-            ["listen", "insecure", "http_listen", "names", "trusted_proxies", "max_connections", "tls"]
+            ["listen", "http_listen", "names", "trusted_proxies", "max_connections", "tls"]
         );
         assert_eq!(names_in("server.tls"), ["mode", "cert_file", "key_file"]);
         assert_eq!(names_in("ice.servers"), ["urls", "username", "credential", "credential_file"]);

@@ -185,6 +185,9 @@ impl Gathering {
         let origin = Origin::Variable(name.to_owned());
         let Some(key) = KEYS.iter().find(|key| key.variable() == name) else {
             let path = name["CALLBOX_".len()..].to_lowercase().replace("__", ".");
+            if let Some((_, instead)) = keys::GONE.iter().find(|(gone, _)| *gone == path) {
+                return self.problems.push(Problem { origin, message: format!("{path}: {instead}") });
+            }
             let meant = keys::nearest(&path).and_then(|path| keys::KEYS.iter().find(|key| key.path == path));
             let hint = match meant {
                 Some(key) => format!("did you mean {}?", key.variable()),
@@ -219,6 +222,9 @@ fn read_variable(key: &Key, value: Option<&str>, origin: &Origin) -> Result<Valu
 
 /// What to say about a key that does not exist.
 pub(super) fn unknown(path: &str) -> String {
+    if let Some((_, instead)) = keys::GONE.iter().find(|(gone, _)| *gone == path) {
+        return format!("{path}: {instead}");
+    }
     let (section, _) = path.rsplit_once('.').unwrap_or(("", path));
     let hint = match keys::nearest(path) {
         Some(known) if keys::is_section(&known) => format!("did you mean [{known}]? "),

@@ -36,6 +36,7 @@ pub struct Config {
     pub device: Identity,
     pub signaling: Signaling,
     pub server: Serving,
+    pub access: Access,
     pub camera: Camera,
     pub microphone: MicrophoneSource,
     pub speaker: SpeakerSink,
@@ -81,9 +82,7 @@ impl std::fmt::Debug for Token {
 /// `[server]`: the signaling server, embedded or alone.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Serving {
-    /// Loopback, unless `insecure` says that strangers may reach it.
     pub listen: SocketAddr,
-    pub insecure: bool,
     /// Where the plain-HTTP page that explains the certificate is served.
     pub http_listen: Option<SocketAddr>,
     /// Names that browsers reach the server by, beside those of this machine. In lower case.
@@ -108,6 +107,15 @@ pub enum Tls {
         cert_file: PathBuf,
         key_file: PathBuf,
     },
+}
+
+/// `[access]`: who may come in at the server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Those whom the household has invited.
+    Invited,
+    /// Whoever reaches it.
+    Open,
 }
 
 /// `[camera]`. Width and height are even; what the camera cannot do falls to the nearest it can.

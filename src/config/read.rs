@@ -10,7 +10,7 @@ use super::layers::{Entry, Layers, Node, Origin, Value, unknown};
 use super::surroundings::{MIN_CONNECTIONS, Surroundings};
 use super::values;
 use super::{
-    Answer, Calls, Camera, CameraFormat, CameraSource, Config, Control, Ice, IcePolicy, Identity, MicrophoneSource,
+    Access, Answer, Calls, Camera, CameraFormat, CameraSource, Config, Control, Ice, IcePolicy, Identity, MicrophoneSource,
     Serving, Signaling, SpeakerSink, State, Tls,
 };
 use crate::protocol::IceServer;
@@ -41,10 +41,13 @@ impl Reader<'_> {
         let surroundings = self.surroundings;
         let id = self.text("device.id", values::id).unwrap_or_else(|| surroundings.device_id());
         let name = self.text("device.name", values::name).unwrap_or_else(|| id.to_string());
+        let server = self.server();
+        let access = self.access(&server);
         Config {
             device: Identity { id, name },
             signaling: self.signaling(),
-            server: self.server(),
+            server,
+            access,
             camera: self.camera(),
             microphone: self.microphone(),
             speaker: self.speaker(),
@@ -74,14 +77,6 @@ impl Reader<'_> {
     fn server(&mut self) -> Serving {
         let nowhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let listen = self.text("server.listen", address::listen).unwrap_or(nowhere);
-        let insecure = self.get("server.insecure", boolean).unwrap_or(false);
-        if !address::is_loopback(&listen) && !insecure {
-            self.refuse(
-                "server.listen",
-                "there are no accounts yet, so whoever reaches this address can call; \
-                 either must be a loopback address such as 127.0.0.1:8080, or needs insecure = true beside it",
-            );
-        }
         let http_listen = self.text("server.http_listen", address::listen);
         if http_listen.is_some_and(|http| http == listen && http.port() != 0) {
             self.refuse("server.http_listen", "must be another address or port than server.listen");
@@ -104,7 +99,7 @@ impl Reader<'_> {
         let tls = self.tls(&listen);
         let names = names.unwrap_or_default();
         let trusted_proxies = trusted_proxies.unwrap_or_default();
-        Serving { listen, insecure, http_listen, names, trusted_proxies, max_connections, max_others, tls }
+        Serving { listen, http_listen, names, trusted_proxies, max_connections, max_others, tls }
     }
 
     fn tls(&mut self, listen: &SocketAddr) -> Tls {
@@ -132,6 +127,13 @@ impl Reader<'_> {
                 if mode == Mode::Auto { Tls::Auto } else { Tls::Off }
             }
         }
+    }
+
+    /// Behind a proxy, too, others come than those at this machine.
+    fn access(&mut self, server: &Serving) -> Access {
+        let alone = address::is_loopback(&server.listen) && server.names.is_empty() && server.trusted_proxies.is_empty();
+        let usual = if alone { Access::Open } else { Access::Invited };
+        self.word("access.mode", &[("invited", Access::Invited), ("open", Access::Open)]).unwrap_or(usual)
     }
 
     fn camera(&mut self) -> Camera {

@@ -6,7 +6,7 @@ use super::address::{self, IceUrl};
 use super::keys::{Form, KEYS};
 use super::layers::{Layers, Origin, Value};
 use super::surroundings::Surroundings;
-use super::{Answer, Config, IcePolicy, Tls};
+use super::{Access, Answer, Config, IcePolicy, Tls};
 use crate::protocol::IceServer;
 
 /// Shown in place of a secret.
@@ -68,14 +68,14 @@ pub(super) fn warnings(config: &Config, layers: &Layers, surroundings: &Surround
         });
     };
     let server = &config.server;
-    let open = !address::is_loopback(&server.listen);
-    if open {
-        warn(
-            "server.insecure",
-            format!("whoever reaches {} can call this device: there are no accounts yet", server.listen),
-        );
+    if !address::is_loopback(&server.listen) {
+        if config.access == Access::Open {
+            warn("access.mode", format!("whoever reaches {} can call, unasked and without a name", server.listen));
+        }
         if server.tls == Tls::Off {
-            warn("server.tls.mode", "without HTTPS browsers on other machines get no microphone".to_owned());
+            let text = "without HTTPS browsers on other machines get no microphone, and whoever listens on the way comes in \
+                        with what they hear";
+            warn("server.tls.mode", text.to_owned());
         }
     }
     if server.http_listen.is_some() && server.tls != Tls::Auto {
@@ -130,7 +130,6 @@ pub(super) fn value(config: &Config, path: &str) -> Option<String> {
         "signaling.token_file" => config.signaling.token.as_ref().map(|token| path_text(&token.file)),
         "signaling.ca_file" => config.signaling.ca_file.as_deref().map(path_text),
         "server.listen" => Some(config.server.listen.to_string()),
-        "server.insecure" => Some(config.server.insecure.to_string()),
         "server.http_listen" => config.server.http_listen.map(|listen| listen.to_string()),
         "server.names" => Some(list(config.server.names.iter().cloned())),
         "server.trusted_proxies" => Some(list(config.server.trusted_proxies.iter().map(ToString::to_string))),
@@ -145,6 +144,7 @@ pub(super) fn value(config: &Config, path: &str) -> Option<String> {
         ),
         "server.tls.cert_file" => tls_file(true),
         "server.tls.key_file" => tls_file(false),
+        "access.mode" => Some(if config.access == Access::Invited { "invited" } else { "open" }.to_owned()),
         "camera.source" => Some(config.camera.source.to_string()),
         "camera.width" => Some(config.camera.width.to_string()),
         "camera.height" => Some(config.camera.height.to_string()),

@@ -16,7 +16,7 @@ fn a_fresh_card_is_an_intercom_for_the_network_it_is_in() {
     let import = board.start();
     assert_eq!((import.problems, import.usable, import.configured), (0, true, false), "{}", import.report);
     let config = board.config();
-    assert!(!config.is_local() && config.server.insecure);
+    assert!(!config.is_local() && config.access == callbox::config::Access::Invited);
     assert_eq!((board.networks(), board.awaits_code(), board.blinks()), (None, true, false));
     assert_eq!(fs::read_to_string(board.root("etc/hostname")).unwrap(), "callbox\n");
     let report = board.report();

@@ -70,9 +70,9 @@ fn errors_in_the_environment_name_the_variable() {
             "CALLBOX_ICE__SERVERS: ice.servers.urls = [...]: \"x\" is no such address",
         ),
         (
-            "CALLBOX_SERVER__LISTEN",
-            "0.0.0.0:8080",
-            "CALLBOX_SERVER__LISTEN: server.listen = \"0.0.0.0:8080\": there are no accounts yet",
+            "CALLBOX_SERVER__INSECURE",
+            "true",
+            "CALLBOX_SERVER__INSECURE: server.insecure: this key is gone",
         ),
         ("CALLBOX_SIGNALING__URL", "", "CALLBOX_SIGNALING__URL: signaling.url = \"\": must be an address"),
     ] {

@@ -14,7 +14,7 @@ fn errors_name_file_line_key_and_what_is_allowed() {
         ),
         (
             "\n[camrea]\nwidth = 640",
-            "callbox.toml:2: camrea: there is no such key; did you mean [camera]? at the top are the sections device, signaling, server, camera, microphone, speaker, ice, calls, control, state, log",
+            "callbox.toml:2: camrea: there is no such key; did you mean [camera]? at the top are the sections device, signaling, server, access, camera, microphone, speaker, ice, calls, control, state, log",
         ),
         (
             "camera = 3",
@@ -71,10 +71,10 @@ fn errors_name_file_line_key_and_what_is_allowed() {
             "callbox.toml:2: server.listen = \"localhost\": must be an IP address and a port",
         ),
         (
-            "[server]\n# all\nlisten = '0.0.0.0:80'",
-            "callbox.toml:3: server.listen = \"0.0.0.0:80\": there are no accounts yet",
+            "[server]\nlisten = '0.0.0.0:80'\ninsecure = true",
+            "callbox.toml:3: server.insecure: this key is gone. Nobody comes in without an invitation now",
         ),
-        ("server.insecure = 'yes'", "callbox.toml:1: server.insecure = \"yes\": must be true or false"),
+        ("access.mode = 'closed'", "callbox.toml:1: access.mode = \"closed\": must be \"invited\" or \"open\""),
         (
             "server.http_listen = '127.0.0.1:8080'",
             "callbox.toml:1: server.http_listen = \"127.0.0.1:8080\": must be another address or port than server.listen",

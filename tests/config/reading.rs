@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::Path;
 
-use callbox::config::{Answer, CameraSource, Config, IcePolicy, MicrophoneSource, SpeakerSink, Tls};
+use callbox::config::{Access, Answer, CameraSource, Config, IcePolicy, MicrophoneSource, SpeakerSink, Tls};
 
 use crate::place::Place;
 
@@ -13,7 +13,7 @@ fn nothing_written_gives_the_documented_defaults() {
     assert_eq!((config.device.id.as_str(), config.device.name.as_str()), ("callbox", "callbox"));
     assert_eq!((config.signaling.url, config.signaling.token, config.signaling.ca_file), (None, None, None));
     assert_eq!(config.server.listen, SocketAddr::from(([127, 0, 0, 1], 8080)));
-    assert_eq!((config.server.insecure, config.server.http_listen, config.server.tls), (false, None, Tls::Off));
+    assert_eq!((config.access, config.server.http_listen, config.server.tls), (Access::Open, None, Tls::Off));
     assert_eq!(config.camera.source, CameraSource::Auto);
     assert_eq!((config.camera.width, config.camera.height, config.camera.fps), (1280, 720, 30));
     assert_eq!((config.microphone, config.speaker), (MicrophoneSource::Auto, SpeakerSink::Auto));
@@ -50,9 +50,10 @@ fn a_full_file_is_read() {
             signaling.ca_file = "ca.pem"
             [server]
             listen = "0.0.0.0:8443"
-            insecure = true
             http_listen = "[::]:8081"
             names = ["Door.example.org", "door"]
+            [access]
+            mode = "open"
             [camera]
             source = "file:clip.y4m"
             width = 640
@@ -108,9 +109,9 @@ fn a_full_file_is_read() {
         !shown.contains("s3cret") && !shown.contains("hunter2") && shown.contains("credential = \"***\""),
         "{shown}"
     );
-    assert!(shown.contains(&format!("# {}:19\n", dir.join("callbox.toml").display())), "{shown}");
+    assert!(shown.contains(&format!("# {}:20\n", dir.join("callbox.toml").display())), "{shown}");
     let warnings = loaded.warnings.join("\n");
-    assert!(warnings.contains("callbox.toml:8: server.insecure: whoever reaches 0.0.0.0:8443 can call"), "{warnings}");
+    assert!(warnings.contains("callbox.toml:11: access.mode: whoever reaches 0.0.0.0:8443 can call"), "{warnings}");
     assert!(warnings.contains("turns:turn.example.org: the device reaches TURN over UDP only"), "{warnings}");
 }
 
@@ -153,7 +154,7 @@ fn worth_a_warning() {
     assert!(warnings("signaling.url = 'ws://door'").contains("callbox.toml:1: signaling.url: ws:// is not encrypted"));
     assert!(warnings("server.http_listen = '127.0.0.1:81'").contains("server.http_listen: the page there"));
     assert!(warnings("ice.policy = 'relay'").contains("no call will connect"));
-    let open = "[server]\ninsecure = true\nlisten = '0.0.0.0:80'\ntls.mode = 'off'";
+    let open = "[server]\n\nlisten = '0.0.0.0:80'\ntls.mode = 'off'";
     assert!(warnings(open).contains("callbox.toml:4: server.tls.mode: without HTTPS"), "{}", warnings(open));
 }
 

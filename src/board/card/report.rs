@@ -125,7 +125,7 @@ Name      Front door
     fn the_page_is_where_the_settings_put_it() {
         let page = |text: &str| pages(&Config::from_toml(text).unwrap(), "door");
         assert_eq!(page(super::super::settings::TEMPLATE), "http://door.local:8080/");
-        assert_eq!(page("server = { listen = '0.0.0.0:8443', insecure = true }"), "https://door.local:8443/");
+        assert_eq!(page("server = { listen = '0.0.0.0:8443' }"), "https://door.local:8443/");
         assert!(page("").contains("none that other machines reach"));
         assert!(page("signaling.url = 'wss://call.example.org/ws'").contains("wss://call.example.org/ws"));
     }
