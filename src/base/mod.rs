@@ -6,6 +6,8 @@ pub mod durable;
 pub mod latch;
 pub mod lock;
 pub mod network;
+#[cfg(any(feature = "board", feature = "server"))]
+pub mod qr;
 #[cfg(any(feature = "device", feature = "server"))]
 pub mod task;
 pub mod text;

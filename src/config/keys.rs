@@ -251,10 +251,7 @@ mod tests {
 
     #[test]
     fn sections_list_their_names() {
-        assert_eq!(
-            names_in("server"),
-            ["listen", "http_listen", "names", "trusted_proxies", "max_connections", "tls"]
-        );
+        assert_eq!(names_in("server"), ["listen", "http_listen", "names", "trusted_proxies", "max_connections", "tls"]);
         assert_eq!(names_in("server.tls"), ["mode", "cert_file", "key_file"]);
         assert_eq!(names_in("ice.servers"), ["urls", "username", "credential", "credential_file"]);
         assert!(names_in("").contains(&"log"));

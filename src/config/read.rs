@@ -10,8 +10,8 @@ use super::layers::{Entry, Layers, Node, Origin, Value, unknown};
 use super::surroundings::{MIN_CONNECTIONS, Surroundings};
 use super::values;
 use super::{
-    Access, Answer, Calls, Camera, CameraFormat, CameraSource, Config, Control, Ice, IcePolicy, Identity, MicrophoneSource,
-    Serving, Signaling, SpeakerSink, State, Tls,
+    Access, Answer, Calls, Camera, CameraFormat, CameraSource, Config, Control, Ice, IcePolicy, Identity,
+    MicrophoneSource, Serving, Signaling, SpeakerSink, State, Tls,
 };
 use crate::protocol::IceServer;
 
@@ -131,7 +131,8 @@ impl Reader<'_> {
 
     /// Behind a proxy, too, others come than those at this machine.
     fn access(&mut self, server: &Serving) -> Access {
-        let alone = address::is_loopback(&server.listen) && server.names.is_empty() && server.trusted_proxies.is_empty();
+        let alone =
+            address::is_loopback(&server.listen) && server.names.is_empty() && server.trusted_proxies.is_empty();
         let usual = if alone { Access::Open } else { Access::Invited };
         self.word("access.mode", &[("invited", Access::Invited), ("open", Access::Open)]).unwrap_or(usual)
     }

@@ -69,11 +69,7 @@ fn errors_in_the_environment_name_the_variable() {
             "[{urls=[\"x\"]}]",
             "CALLBOX_ICE__SERVERS: ice.servers.urls = [...]: \"x\" is no such address",
         ),
-        (
-            "CALLBOX_SERVER__INSECURE",
-            "true",
-            "CALLBOX_SERVER__INSECURE: server.insecure: this key is gone",
-        ),
+        ("CALLBOX_SERVER__INSECURE", "true", "CALLBOX_SERVER__INSECURE: server.insecure: this key is gone"),
         ("CALLBOX_SIGNALING__URL", "", "CALLBOX_SIGNALING__URL: signaling.url = \"\": must be an address"),
     ] {
         let errors = Place::new().variable(name, value).errors("");

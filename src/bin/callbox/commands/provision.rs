@@ -5,9 +5,9 @@ use std::path::Path;
 
 use anyhow::{Context, anyhow, bail};
 use callbox::base::durable::{self, Access};
+use callbox::base::qr::Drawing;
 use callbox::base::text;
 use callbox::board::setup::code::{Setup, SignalingServer};
-use callbox::board::setup::drawing::Drawing;
 use callbox::board::wifi::network::{self, Key, Network};
 use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
 

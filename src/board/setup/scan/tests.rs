@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::*;
+use crate::base::qr::Drawing;
 use crate::board::setup::apply::{ApplyError, apply};
-use crate::board::setup::drawing::Drawing;
 use crate::board::{AWAITS_CODE, CODE_REQUEST, Import, SETTINGS, WIFI, import};
 use crate::device::COMMISSIONED;
 use crate::media::audio::{self, measure};
