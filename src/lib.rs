@@ -11,8 +11,8 @@
 //!  |
 //! device      server         L2  the appliance; the signaling server and the page
 //!  |    \        |
-//! media  net     |           L1  blocking threads; tokio and the network. They never import each other.
-//!  |    /       /
+//! media  net     store       L1  blocking threads; tokio and the network; the server's memory. They never import
+//!  |    /       /             each other.
 //! logic, protocol            L0  pure state machines, told the time and the randomness; the wire
 //! ```
 //!
@@ -36,5 +36,7 @@ pub mod media;
 pub mod net;
 #[cfg(feature = "server")]
 pub mod server;
+#[cfg(feature = "server")]
+pub mod store;
 #[cfg(feature = "update")]
 pub mod update;

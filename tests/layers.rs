@@ -7,8 +7,8 @@ use std::path::Path;
 const MAX_LINES: usize = 500;
 
 /// The parts of the library.
-const PARTS: [&str; 10] =
-    ["base", "protocol", "logic", "config", "media", "net", "server", "device", "board", "update"];
+const PARTS: [&str; 11] =
+    ["base", "protocol", "logic", "config", "media", "net", "store", "server", "device", "board", "update"];
 
 /// What a part may use beside itself, and whether it may know tokio. Paths are those below src/; the first one that fits
 /// a file counts.
@@ -20,7 +20,9 @@ const LAYERS: &[(&str, &[&str], Tokio)] = &[
     ("config", &["base", "protocol"], Tokio::Unknown),
     ("media", &["base", "protocol", "logic"], Tokio::Unknown),
     ("net", &["base", "protocol", "logic"], Tokio::Known),
-    ("server", &["base", "protocol", "logic", "config"], Tokio::Known),
+    ("store/keeper", &["base", "protocol", "logic"], Tokio::Known),
+    ("store", &["base", "protocol", "logic"], Tokio::Unknown),
+    ("server", &["base", "protocol", "logic", "config", "store"], Tokio::Known),
     ("device", &["base", "protocol", "logic", "config", "media", "net", "server"], Tokio::Known),
     ("board", &["base", "protocol", "logic", "config", "media", "device"], Tokio::Unknown),
     ("update", &["base"], Tokio::Unknown),
@@ -163,6 +165,10 @@ fn the_check_finds_what_it_looks_for() {
         ("media/video.rs", "use tokio::sync::mpsc;"),
         ("media/video.rs", "    tokio::spawn(async {});"),
         ("net/signaling.rs", "use crate::media::frame::I420;"),
+        ("net/signaling.rs", "use crate::store::Keeper;"),
+        ("logic/hub/mod.rs", "use crate::store::Memory;"),
+        ("store/memory.rs", "use crate::server::Server;"),
+        ("store/sqlite/mod.rs", "use tokio::fs;"),
         ("net/signaling.rs", "use webrtc::peer_connection::X;"),
         ("net/sdp/read.rs", "    rtc::sdp::parse(text);"),
         ("device/mod.rs", "use rtc::rtp;"),
@@ -195,6 +201,7 @@ fn the_check_leaves_the_rest_alone() {
         ("media/video.rs", "use std::net::IpAddr; use crate::media::network::X;"),
         ("base/task.rs", "use tokio::time::timeout;"),
         ("net/peer.rs", "use webrtc::x; use rtc::y;"),
+        ("store/keeper.rs", "use tokio::sync::mpsc; use crate::logic::access::Grants;"),
         ("net/peer/track.rs", "use webrtc::x;"),
         ("net/signaling.rs", "use tokio::time::Instant; let now = Instant::now();"),
         ("device/mod.rs", "use crate::server::Server; use crate::{config, media, net};"),
