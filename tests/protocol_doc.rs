@@ -1,7 +1,7 @@
 //! docs/protocol.md tells the same story as src/protocol/: every message type, error code, reason, limit and close
 //! code is in it, and its examples are messages.
 
-use callbox::protocol::{self, close};
+use callbox::protocol::{self, Right, Role, close};
 
 const DOC: &str = include_str!("../docs/protocol.md");
 const SOURCE: &str = concat!(
@@ -43,6 +43,8 @@ fn every_limit_and_close_code_is_documented_with_its_value() {
         ("MAX_ID_BYTES", protocol::MAX_ID_BYTES.to_string()),
         ("MAX_NAME_BYTES", protocol::MAX_NAME_BYTES.to_string()),
         ("MAX_CALL_ID_BYTES", protocol::MAX_CALL_ID_BYTES.to_string()),
+        ("MAX_TOKEN_BYTES", protocol::MAX_TOKEN_BYTES.to_string()),
+        ("MAX_UNAUTHORIZED", protocol::MAX_UNAUTHORIZED.to_string()),
         ("MAX_NONCE_BYTES", protocol::MAX_NONCE_BYTES.to_string()),
         ("MAX_CANDIDATES", protocol::MAX_CANDIDATES.to_string()),
         ("MAX_CANDIDATE_BYTES", protocol::MAX_CANDIDATE_BYTES.to_string()),
@@ -67,6 +69,9 @@ fn every_limit_and_close_code_is_documented_with_its_value() {
         ("TOO_BIG", close::TOO_BIG.to_string()),
         ("TRY_LATER", close::TRY_LATER.to_string()),
         ("REPLACED", close::REPLACED.to_string()),
+        ("UNAUTHORIZED", close::UNAUTHORIZED.to_string()),
+        ("ACCESS_ENDED", close::ACCESS_ENDED.to_string()),
+        ("RIGHTS_CHANGED", close::RIGHTS_CHANGED.to_string()),
         ("TOO_SLOW", close::TOO_SLOW.to_string()),
     ];
     for name in constants() {
@@ -91,6 +96,14 @@ fn every_type_code_and_reason_is_documented() {
         for word in words {
             assert!(rows(&word), "{list} {word} has no row");
         }
+    }
+}
+
+#[test]
+fn every_right_and_role_is_documented() {
+    for word in Right::ALL.map(Right::name).into_iter().chain([Role::Owner, Role::Member, Role::Guest].map(Role::name))
+    {
+        assert!(DOC.contains(&format!("`{word}`")), "{word}");
     }
 }
 

@@ -1,149 +1,10 @@
 //! Who may do what with which device. Rights are a person's; whoever connects does so under a [`Pass`], which says what
 //! counts at that moment.
 
-use std::collections::BTreeMap;
-use std::fmt;
-use std::str::FromStr;
-
-use serde::{Deserialize, Serialize};
-
+pub use crate::protocol::{Grants, Right, Rights, Role, Unknown};
 use crate::protocol::{Kind, UserId};
 
-/// One thing that a person may do with a device.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub enum Right {
-    /// See and hear what is in front of it.
-    View,
-    /// Be heard there.
-    Talk,
-    /// Be called by it.
-    Ring,
-    /// Open the door.
-    Open,
-    /// Change its settings.
-    Manage,
-}
-
-impl Right {
-    pub const ALL: [Right; 5] = [Right::View, Right::Talk, Right::Ring, Right::Open, Right::Manage];
-
-    pub fn name(self) -> &'static str {
-        match self {
-            Right::View => "view",
-            Right::Talk => "talk",
-            Right::Ring => "ring",
-            Right::Open => "open",
-            Right::Manage => "manage",
-        }
-    }
-}
-
-/// A set of rights; as text "view,talk", in JSON a list of names.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(from = "Vec<Right>", into = "Vec<Right>")]
-pub struct Rights(u8);
-
-impl Rights {
-    pub const NONE: Rights = Rights(0);
-    pub const ALL: Rights = Rights(0b1_1111);
-
-    pub const fn of(rights: &[Right]) -> Rights {
-        let (mut set, mut at) = (0, 0);
-        while at < rights.len() {
-            set |= 1 << rights[at] as u8;
-            at += 1;
-        }
-        Rights(set)
-    }
-
-    pub fn has(self, right: Right) -> bool {
-        self.0 & 1 << right as u8 != 0
-    }
-
-    /// Whether there is one of those at least.
-    pub fn has_any(self, of: Rights) -> bool {
-        self.0 & of.0 != 0
-    }
-
-    pub fn is_empty(self) -> bool {
-        self == Rights::NONE
-    }
-
-    /// What both have.
-    #[must_use]
-    pub fn within(self, other: Rights) -> Rights {
-        Rights(self.0 & other.0)
-    }
-
-    pub fn iter(self) -> impl Iterator<Item = Right> {
-        Right::ALL.into_iter().filter(move |right| self.has(*right))
-    }
-}
-
-impl From<Vec<Right>> for Rights {
-    fn from(rights: Vec<Right>) -> Rights {
-        Rights::of(&rights)
-    }
-}
-
-impl From<Rights> for Vec<Right> {
-    fn from(rights: Rights) -> Vec<Right> {
-        rights.iter().collect()
-    }
-}
-
-impl fmt::Display for Rights {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.iter().map(Right::name).collect::<Vec<_>>().join(","))
-    }
-}
-
-/// Why a text is no set of rights, or no role.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("must be {allowed}, not {found:?}")]
-pub struct Unknown {
-    pub allowed: &'static str,
-    pub found: String,
-}
-
-impl FromStr for Rights {
-    type Err = Unknown;
-
-    /// An empty text is the empty set.
-    fn from_str(text: &str) -> Result<Rights, Unknown> {
-        let words = text.split(',').map(str::trim).filter(|word| !word.is_empty());
-        let rights: Result<Vec<_>, _> = words
-            .map(|word| {
-                let found = Right::ALL.into_iter().find(|right| right.name() == word);
-                found.ok_or(Unknown { allowed: "some of view, talk, ring, open, manage", found: word.to_owned() })
-            })
-            .collect();
-        rights.map(Rights::from)
-    }
-}
-
-/// What somebody is to the household.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub enum Role {
-    /// May everything, and invites.
-    Owner,
-    /// Lives here: is there for the others, on every device unless it is said otherwise.
-    Member,
-    /// Sees devices, and not who lives here.
-    Guest,
-}
-
 impl Role {
-    pub fn name(self) -> &'static str {
-        match self {
-            Role::Owner => "owner",
-            Role::Member => "member",
-            Role::Guest => "guest",
-        }
-    }
-
     /// What somebody invited as such may do, unless it is said otherwise.
     pub fn usual_rights(self) -> Rights {
         match self {
@@ -151,47 +12,6 @@ impl Role {
             Role::Member => Rights::of(&[Right::View, Right::Talk, Right::Ring, Right::Open]),
             Role::Guest => Rights::of(&[Right::View, Right::Talk]),
         }
-    }
-}
-
-impl FromStr for Role {
-    type Err = Unknown;
-
-    fn from_str(text: &str) -> Result<Role, Unknown> {
-        let all = [Role::Owner, Role::Member, Role::Guest];
-        let found = all.into_iter().find(|role| role.name() == text);
-        found.ok_or(Unknown { allowed: "owner, member or guest", found: text.to_owned() })
-    }
-}
-
-impl fmt::Display for Role {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-/// A person's rights by device.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Grants {
-    /// On every device that is not named in `at`.
-    pub everywhere: Rights,
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub at: BTreeMap<UserId, Rights>,
-}
-
-impl Grants {
-    pub fn everywhere(rights: Rights) -> Grants {
-        Grants { everywhere: rights, at: BTreeMap::new() }
-    }
-
-    /// These rights on these devices, and none elsewhere.
-    pub fn only_at(devices: impl IntoIterator<Item = UserId>, rights: Rights) -> Grants {
-        Grants { everywhere: Rights::NONE, at: devices.into_iter().map(|device| (device, rights)).collect() }
-    }
-
-    pub fn at(&self, device: &UserId) -> Rights {
-        self.at.get(device).copied().unwrap_or(self.everywhere)
     }
 }
 
@@ -226,13 +46,27 @@ impl Person {
         }
     }
 
+    /// What they may do where, as they are told themselves: without the devices that they do not know of.
+    pub fn standing(&self) -> Grants {
+        match self.role {
+            Role::Owner => Grants::everywhere(Rights::ALL),
+            Role::Member | Role::Guest => {
+                let known = self.grants.at.iter().filter(|(_, rights)| !rights.is_empty());
+                Grants {
+                    everywhere: self.grants.everywhere,
+                    at: known.map(|(id, rights)| (id.clone(), *rights)).collect(),
+                }
+            }
+        }
+    }
+
     fn lives_here(&self) -> bool {
         matches!(self.role, Role::Owner | Role::Member)
     }
 }
 
-/// What one may say to another.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What one may say to another; more is greater.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Reach {
     /// Not even that the other is there.
     Unseen,
@@ -259,6 +93,11 @@ pub fn reach(from: &Pass, to: &Pass) -> Reach {
     }
 }
 
+/// Whether one of the two may know of the other, and so both do.
+pub fn know_each_other(a: &Pass, b: &Pass) -> bool {
+    reach(a, b) > Reach::Unseen || reach(b, a) > Reach::Unseen
+}
+
 fn reach_by(rights: Rights, calls: Rights) -> Reach {
     if rights.has_any(calls) {
         Reach::Calls
@@ -277,6 +116,34 @@ impl Pass {
             (Pass::Person(person), Pass::Device(device)) => person.rights_at(device),
             (Pass::Person(_) | Pass::Anybody | Pass::Device(_), _) => Rights::ALL,
         }
+    }
+
+    /// Whose pass it is, where it is not everybody's: two connections with the same one are the same somebody's.
+    pub fn holder(&self) -> Option<(Kind, &UserId)> {
+        match self {
+            Pass::Nobody | Pass::Anybody => None,
+            Pass::Device(device) => Some((Kind::Device, device)),
+            Pass::Person(person) => Some((Kind::Person, &person.user_id)),
+        }
+    }
+
+    /// Whether the same counts under both: they differ in a person's name at most.
+    pub fn counts_as(&self, other: &Pass) -> bool {
+        match (self, other) {
+            (Pass::Person(a), Pass::Person(b)) => (&a.user_id, a.role, &a.grants) == (&b.user_id, b.role, &b.grants),
+            (Pass::Nobody | Pass::Anybody | Pass::Device(_) | Pass::Person(_), _) => self == other,
+        }
+    }
+
+    /// Whether the one under `old` could do something with the one under `other`, or the other way round, that is over
+    /// with `self` in its place.
+    pub fn takes_from(&self, old: &Pass, other: &Pass) -> bool {
+        let both = |pass: &Pass| (pass.rights_at(other), other.rights_at(pass));
+        let ((before, theirs_before), (after, theirs_after)) = (both(old), both(self));
+        reach(self, other) < reach(old, other)
+            || reach(other, self) < reach(other, old)
+            || before.within(after) != before
+            || theirs_before.within(theirs_after) != theirs_before
     }
 
     /// Whether somebody may join under that ID and as that kind.
@@ -300,19 +167,6 @@ mod tests {
 
     fn person(role: Role, grants: Grants) -> Pass {
         Pass::Person(Person { user_id: id("anna"), name: "Anna".to_owned(), role, grants })
-    }
-
-    #[test]
-    fn rights_are_written_as_they_are_read() {
-        for text in ["", "view", "view,talk", "view,talk,ring,open,manage"] {
-            assert_eq!(text.parse::<Rights>().unwrap().to_string(), text);
-        }
-        assert_eq!(" talk, view,".parse::<Rights>().unwrap(), Rights::of(&[Right::View, Right::Talk]));
-        let error = "view,fly".parse::<Rights>().unwrap_err().to_string();
-        assert!(error.contains("manage") && error.contains("\"fly\""), "{error}");
-        let json = serde_json::to_string(&Rights::ALL).unwrap();
-        assert_eq!(json, r#"["view","talk","ring","open","manage"]"#);
-        assert_eq!(serde_json::from_str::<Rights>(&json).unwrap(), Rights::ALL);
     }
 
     #[test]
@@ -362,5 +216,41 @@ mod tests {
         assert!(!Pass::Nobody.admits(&id("anna"), Kind::Person));
         assert!(Pass::Device(id("door")).admits(&id("door"), Kind::Device));
         assert!(!Pass::Device(id("door")).admits(&id("door"), Kind::Person));
+    }
+
+    #[test]
+    fn what_a_change_takes_away() {
+        let door = Pass::Device(id("door"));
+        let guest = |rights: &[Right]| person(Role::Guest, Grants::everywhere(Rights::of(rights)));
+        let all = guest(&Right::ALL);
+        for (old, new, other, takes) in [
+            (&all, &all, &door, false),
+            (&guest(&[Right::View]), &all, &door, false),
+            (&all, &guest(&[Right::View, Right::Talk, Right::Ring, Right::Open]), &door, true),
+            (&all, &guest(&[]), &door, true),
+            (&all, &Pass::Nobody, &door, true),
+            (&door, &Pass::Nobody, &all, true),
+            (&Pass::Anybody, &all, &door, false),
+            (&Pass::Anybody, &guest(&[Right::View]), &door, true),
+            (&person(Role::Member, Grants::default()), &guest(&[]), &person(Role::Owner, Grants::default()), true),
+            (&person(Role::Member, Grants::default()), &guest(&[]), &door, false),
+        ] {
+            assert_eq!(new.takes_from(old, other), takes, "{old:?} to {new:?}, at {other:?}");
+        }
+        let mut renamed = all.clone();
+        let Pass::Person(person) = &mut renamed else { unreachable!() };
+        person.name = "Anna B.".to_owned();
+        assert!(renamed.counts_as(&all) && !door.counts_as(&all) && !guest(&[]).counts_as(&all));
+    }
+
+    #[test]
+    fn nobody_is_told_of_a_device_that_is_not_for_them() {
+        let mut grants = Grants::everywhere(Rights::of(&[Right::View]));
+        grants.at.insert(id("cellar"), Rights::NONE);
+        grants.at.insert(id("door"), Rights::ALL);
+        let Pass::Person(mut anna) = person(Role::Member, grants) else { unreachable!() };
+        assert_eq!(anna.standing().at.into_keys().collect::<Vec<_>>(), [id("door")]);
+        anna.role = Role::Owner;
+        assert_eq!(anna.standing(), Grants::everywhere(Rights::ALL));
     }
 }

@@ -115,7 +115,9 @@ impl Message {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Description, IceServer, Kind, PeerInfo, Reason, UserId, accepts};
+    use super::super::{
+        Description, Grants, IceServer, Kind, PeerInfo, Reason, Right, Rights, Role, UserId, You, accepts,
+    };
     use super::*;
 
     #[test]
@@ -137,20 +139,41 @@ mod tests {
         let answer = Description { kind: "answer".into(), sdp: "v=0".into() };
         let ice = IceServer { urls: vec!["stun:a".into()], username: None, credential: None };
         let target_id = id.clone();
+        let rights = Rights::of(&[Right::View, Right::Ring]);
         let messages = [
             Message::Join {
                 user_id: id.clone(),
                 name: Some("Anna".into()),
                 kind: Kind::Person,
                 accepts: vec![accepts::PEERS.to_owned()],
+                token: Some("t0k3n".to_owned().try_into().unwrap()),
             },
-            Message::Joined { user_id: id.clone(), version: 1, peers: vec![peer.clone()], ice_servers: vec![ice] },
+            Message::Joined {
+                user_id: id.clone(),
+                version: 1,
+                peers: vec![peer.clone()],
+                ice_servers: vec![ice],
+                you: Some(You { name: "Anna".into(), role: Role::Guest, rights: Grants::everywhere(rights) }),
+            },
             Message::Presence { peer: peer.clone(), online: true },
             Message::Peers { online: vec![peer], offline: vec![id.clone()] },
             Message::Ping { nonce: Some("1".to_owned()) },
             Message::Pong { nonce: None },
-            Message::Offer { user_id: None, target_id: target_id.clone(), offer, kind: None, call_id: call_id.clone() },
-            Message::Answer { user_id: user_id.clone(), target_id: target_id.clone(), answer, call_id: None },
+            Message::Offer {
+                user_id: None,
+                target_id: target_id.clone(),
+                offer,
+                kind: None,
+                call_id: call_id.clone(),
+                rights: Some(rights),
+            },
+            Message::Answer {
+                user_id: user_id.clone(),
+                target_id: target_id.clone(),
+                answer,
+                call_id: None,
+                rights: None,
+            },
             Message::Candidate {
                 user_id: user_id.clone(),
                 target_id: target_id.clone(),
@@ -222,6 +245,10 @@ mod tests {
     fn tolerates_what_later_versions_add() {
         let (message, _) = parse(r#"{"type":"leave","targetId":"door","reason":"eaten","mood":"sad"}"#).unwrap();
         assert!(matches!(message, Message::Leave { reason: Some(Reason::Other), .. }));
+        let answer = r#"{"type":"answer","sdp":""}"#;
+        let (message, _) =
+            parse(&format!(r#"{{"type":"answer","targetId":"a","answer":{answer},"rights":["fly","view"]}}"#)).unwrap();
+        assert!(matches!(message, Message::Answer { rights, .. } if rights == Some(Rights::of(&[Right::View]))));
         let (message, _) = parse(r#"{"type":"join","userId":"x","kind":"robot"}"#).unwrap();
         assert!(matches!(message, Message::Join { kind: Kind::Person, .. }));
     }

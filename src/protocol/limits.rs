@@ -13,6 +13,8 @@ pub const MAX_ID_BYTES: usize = 64;
 pub const MAX_NAME_BYTES: usize = 128;
 /// Longest call ID in bytes.
 pub const MAX_CALL_ID_BYTES: usize = 64;
+/// Longest `token` of a `join` in bytes.
+pub const MAX_TOKEN_BYTES: usize = 512;
 /// Longest `nonce` of a `ping` in bytes.
 pub const MAX_NONCE_BYTES: usize = 64;
 /// Most candidates a peer may send for one call; further ones are ignored.
@@ -32,6 +34,9 @@ pub const JOIN_BURST: u32 = 10;
 pub const JOIN_PAUSE: Duration = Duration::from_secs(5);
 /// A connection that has not joined after this long is closed with [`super::close::POLICY`].
 pub const JOIN_TIMEOUT: Duration = Duration::from_secs(5);
+/// `join` messages of one connection that are refused as `unauthorized`; the last of them closes it with
+/// [`super::close::UNAUTHORIZED`].
+pub const MAX_UNAUTHORIZED: u32 = 3;
 /// Members of a site up to which clients that take no lists are told of each other; beyond, they call by ID.
 pub const MAX_SINGLE_PRESENCE: usize = 100;
 /// The pause between two `peers`, or rounds of `presence`: what changes meanwhile is told together.

@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::UserId;
+use super::rights::{self, Grants, Rights, Role};
+use super::{Token, UserId};
 use crate::base::unseen::without_unseen;
 
 /// What sits behind a user ID.
@@ -71,6 +72,14 @@ pub struct PeerInfo {
     pub kind: Kind,
 }
 
+/// What the household's server knows of a person who joined.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct You {
+    pub name: String,
+    pub role: Role,
+    pub rights: Grants,
+}
+
 /// Why a call ended, as told to the other side in `leave`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -89,6 +98,8 @@ pub enum Reason {
     Replaced,
     /// The program is ending.
     Shutdown,
+    /// From the server: what one of the two may do has been taken back.
+    Revoked,
     /// A reason that this version does not know.
     #[serde(other)]
     Other,
@@ -110,7 +121,11 @@ pub enum ErrorCode {
     AlreadyJoined,
     /// The ID belongs to another live connection.
     IdTaken,
-    /// Nobody of that ID is online.
+    /// An invitation or a token is needed to join, or to join under that ID.
+    Unauthorized,
+    /// The one who is called may not be called by the sender.
+    Forbidden,
+    /// Nobody of that ID is online, or nobody that the sender may know of.
     UnknownTarget,
     /// More messages than [`super::MESSAGE_RATE`] allows; this one was dropped.
     RateLimited,
@@ -149,6 +164,9 @@ pub enum Message {
         /// What the client takes beyond the basic messages; see [`accepts`].
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         accepts: Vec<String>,
+        /// What lets the client in, where its connection says nothing of who it is.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        token: Option<Token>,
     },
     /// Callbox's server to the joiner. No client depends on it.
     Joined {
@@ -157,6 +175,9 @@ pub enum Message {
         /// Everybody else who is online, sorted by ID.
         peers: Vec<PeerInfo>,
         ice_servers: Vec<IceServer>,
+        /// Who the joiner is to the household, where it is a person known to it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        you: Option<You>,
     },
     /// Callbox's server to all: somebody came, went, or changed name.
     Presence { peer: PeerInfo, online: bool },
@@ -187,6 +208,10 @@ pub enum Message {
         kind: Option<Kind>,
         #[serde(default, skip_serializing_if = "Option::is_none")]
         call_id: Option<String>,
+        /// Between a person and a device, what the person may do there. Callbox's server writes it, whatever the sender
+        /// wrote; over a plain relay it means nothing.
+        #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "rights::known")]
+        rights: Option<Rights>,
     },
     Answer {
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -195,6 +220,9 @@ pub enum Message {
         answer: Description,
         #[serde(default, skip_serializing_if = "Option::is_none")]
         call_id: Option<String>,
+        /// As in an offer.
+        #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "rights::known")]
+        rights: Option<Rights>,
     },
     Candidate {
         #[serde(default, skip_serializing_if = "Option::is_none")]

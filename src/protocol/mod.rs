@@ -13,6 +13,8 @@ mod glance;
 mod ids;
 mod limits;
 mod message;
+mod rights;
+mod token;
 
 pub use self::complaint::{Complaint, PeerError, ServerError};
 pub use self::envelope::{ParseError, TYPES, parse};
@@ -20,3 +22,5 @@ pub use self::glance::{Glance, Topic, glance};
 pub use self::ids::{InvalidId, UserId};
 pub use self::limits::*;
 pub use self::message::*;
+pub use self::rights::{Grants, Right, Rights, Role, Unknown};
+pub use self::token::{InvalidToken, Token};

@@ -281,6 +281,16 @@ impl Calls {
         }
     }
 
+    /// The server does not let us call that user. What they began themselves goes on.
+    pub(super) fn forbidden(&mut self, user: &UserId, call_id: &Option<String>, now: Instant) {
+        if let Some(call) = self.matching(user, call_id)
+            && let State::Dialing { .. } = call.state
+        {
+            let why = format!("{user} may not be called from here");
+            self.end(user, None, ErrorCode::Forbidden, &why, now);
+        }
+    }
+
     /// Whether the call is over of which the other side still speaks; if we ended it, they are told once more.
     fn is_over(&mut self, from: &UserId, call_id: &Option<String>, now: Instant) -> bool {
         let Some(ended) = self.ended.find(from, call_id.as_deref(), now) else { return false };
@@ -308,6 +318,7 @@ fn left(reason: Option<Reason>) -> &'static str {
         Some(Reason::Failed) => "the other side could not connect",
         Some(Reason::Replaced) => "replaced by a newer call",
         Some(Reason::Shutdown) => "the other side is shutting down",
+        Some(Reason::Revoked) => "the server no longer allows it",
         Some(Reason::Hangup | Reason::Other) | None => "the other side hung up",
     }
 }

@@ -69,6 +69,11 @@ impl Calls {
         calls.chain(self.early.values().map(|e| e.until)).min()
     }
 
+    /// Whether there is a call with that user.
+    pub fn has(&self, user: &UserId) -> bool {
+        self.calls.contains_key(user)
+    }
+
     /// Every call, longest first.
     pub fn list(&self) -> Vec<CallInfo> {
         let info = |(user, c): (&UserId, &Call)| CallInfo {
@@ -121,6 +126,7 @@ impl Calls {
             Input::Rejected { from, call_id, code, detail } => self.rejected(&from, &call_id, code, &detail, now),
             Input::Malformed { from, kind, detail } => self.malformed(from, &kind, detail, now),
             Input::UnknownTarget { user, call_id } => self.unknown_target(&user, &call_id, now),
+            Input::Forbidden { user, call_id } => self.forbidden(&user, &call_id, now),
             Input::Dial { user, call_id } => self.dial(user, call_id, now),
             Input::PickUp => {
                 let ringing = self.calls.values().filter(|c| c.rings());
@@ -139,13 +145,21 @@ impl Calls {
                 if let Some((target_id, call)) = self.by_key(key) {
                     let (offer, call_id) = (Description { kind: "offer".into(), sdp }, call.call_id.clone());
                     let kind = Some(Kind::Device);
-                    self.describe(key, Message::Offer { user_id: None, target_id, offer, kind, call_id }, now);
+                    self.describe(
+                        key,
+                        Message::Offer { user_id: None, target_id, offer, kind, call_id, rights: None },
+                        now,
+                    );
                 }
             }
             Input::Answered { key, sdp } => {
                 if let Some((target_id, call)) = self.by_key(key) {
                     let (answer, call_id) = (Description { kind: "answer".into(), sdp }, call.call_id.clone());
-                    self.describe(key, Message::Answer { user_id: None, target_id, answer, call_id }, now);
+                    self.describe(
+                        key,
+                        Message::Answer { user_id: None, target_id, answer, call_id, rights: None },
+                        now,
+                    );
                 }
             }
             Input::Found { key, candidate } => {

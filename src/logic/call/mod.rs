@@ -137,6 +137,11 @@ pub enum Input {
         user: UserId,
         call_id: Option<String>,
     },
+    /// The server does not let us call this user.
+    Forbidden {
+        user: UserId,
+        call_id: Option<String>,
+    },
 
     /// The operator calls somebody, or picks up if they ring. `call_id` is a fresh random string.
     Dial {

@@ -328,6 +328,12 @@ fn a_call_to_nobody_ends_with_a_word_to_the_operator() {
     let key = key_of(&door.tell(offer("anna", None, "1")));
     door.tell(Input::Connected { key });
     assert!(door.tell(unknown("anna", "c1")).is_empty(), "live media outlives signaling");
+    // Whom it may not call, it may still talk to.
+    let forbidden = |user| Input::Forbidden { user: id(user), call_id: None };
+    assert!(door.tell(forbidden("anna")).is_empty());
+    door.tell(Input::Dial { user: id("ben"), call_id: "c2".into() });
+    assert!(matches!(door.tell(forbidden("ben")).last(), Some(Output::Report { event: Event::Ended { code, .. }, .. })
+        if code.to_string() == "forbidden"));
 }
 
 #[test]
@@ -397,6 +403,7 @@ fn any_input() -> impl Strategy<Value = Input> {
             19 => Input::Online { user: from },
             20 => Input::Rejected { from, call_id, code: ErrorCode::BadSdp, detail: sdp },
             21 => Input::Reached { key },
+            22 => Input::Forbidden { user: from, call_id },
             _ => Input::Closed { key, detail: sdp, blame: None },
         }
     })

@@ -28,7 +28,9 @@ impl Calls {
         }
     }
 
-    pub(super) fn remove(&mut self, a: &UserId, b: &UserId) {
+    /// Ends what two have with each other. Whether there was something.
+    pub(super) fn remove(&mut self, a: &UserId, b: &UserId) -> bool {
+        let had = self.0.get(a).is_some_and(|partners| partners.contains(b));
         for (from, to) in [(a, b), (b, a)] {
             if let Some(partners) = self.0.get_mut(from) {
                 partners.retain(|id| id != to);
@@ -37,11 +39,17 @@ impl Calls {
                 }
             }
         }
+        had
+    }
+
+    /// Whom one is in a call with, as far as is known.
+    pub(super) fn partners(&self, user: &UserId) -> Vec<UserId> {
+        self.0.get(user).into_iter().flatten().cloned().collect()
     }
 
     /// Ends all calls of one user and names the partners.
     pub(super) fn remove_all(&mut self, user: &UserId) -> Vec<UserId> {
-        let partners: Vec<_> = self.0.get(user).into_iter().flatten().cloned().collect();
+        let partners = self.partners(user);
         for partner in &partners {
             self.remove(user, partner);
         }

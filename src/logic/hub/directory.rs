@@ -7,15 +7,23 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, Rw
 
 use super::calls::Calls;
 use crate::base::lock::lock;
+use crate::logic::access::Pass;
 use crate::protocol::UserId;
 
 /// `L` is the line to one client.
 pub struct Directory<L> {
     /// Several, so that readers seldom touch the same lock, should there ever be several threads of them.
-    shards: [RwLock<HashMap<UserId, L>>; SHARDS],
+    shards: [RwLock<HashMap<UserId, Entry<L>>>; SHARDS],
     hasher: RandomState,
     /// Who is in a call with whom.
     pub(super) calls: Arc<Mutex<Calls>>,
+}
+
+/// Somebody who is on line.
+pub struct Entry<L> {
+    pub line: L,
+    /// Decides who may say what to them.
+    pub pass: Arc<Pass>,
 }
 
 const SHARDS: usize = 16;
@@ -27,9 +35,9 @@ impl<L> Default for Directory<L> {
 }
 
 impl<L> Directory<L> {
-    /// From now on what is for `user` goes to `line`.
-    pub fn enter(&self, user: UserId, line: L) {
-        self.write(user.as_str()).insert(user, line);
+    /// From now on what is for `user`, and may be said to that pass, goes to `line`.
+    pub fn enter(&self, user: UserId, pass: Arc<Pass>, line: L) {
+        self.write(user.as_str()).insert(user, Entry { line, pass });
     }
 
     /// Once this returns, nothing for the user is on its way to the line any more: it is there or will not come.
@@ -38,14 +46,10 @@ impl<L> Directory<L> {
     }
 
     /// Does something with the line to a user, who stays the line's owner meanwhile. `None`: nobody of that ID is online.
-    pub fn with<R>(&self, user: &str, use_it: impl FnOnce(&UserId, &L) -> R) -> Option<R> {
+    pub fn with<R>(&self, user: &str, use_it: impl FnOnce(&UserId, &Entry<L>) -> R) -> Option<R> {
         let shard = self.read(user);
-        let (user, line) = shard.get_key_value(user)?;
-        Some(use_it(user, line))
-    }
-
-    pub fn has(&self, user: &str) -> bool {
-        self.with(user, |_, _| ()).is_some()
+        let (user, entry) = shard.get_key_value(user)?;
+        Some(use_it(user, entry))
     }
 
     /// The record of who is in a call with whom.
@@ -53,17 +57,17 @@ impl<L> Directory<L> {
         lock(&self.calls)
     }
 
-    fn shard(&self, user: &str) -> &RwLock<HashMap<UserId, L>> {
+    fn shard(&self, user: &str) -> &RwLock<HashMap<UserId, Entry<L>>> {
         let number = self.hasher.hash_one(user) as usize % SHARDS;
         // In bounds by the line above.
         &self.shards[number]
     }
 
-    fn read(&self, user: &str) -> RwLockReadGuard<'_, HashMap<UserId, L>> {
+    fn read(&self, user: &str) -> RwLockReadGuard<'_, HashMap<UserId, Entry<L>>> {
         self.shard(user).read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn write(&self, user: &str) -> RwLockWriteGuard<'_, HashMap<UserId, L>> {
+    fn write(&self, user: &str) -> RwLockWriteGuard<'_, HashMap<UserId, Entry<L>>> {
         self.shard(user).write().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -12,7 +12,7 @@ use super::ConnId;
 use crate::protocol::JOIN_TIMEOUT;
 
 /// Where a connection comes from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Origin {
     /// The device that this server is part of. It has a place beside all others.
     Own,

@@ -9,12 +9,18 @@
 //! A connection is a stranger until it joins under an ID. An ID that somebody else holds can be claimed: the holder is
 //! pinged and keeps the ID if it shows life within [`CLAIM_TIMEOUT`]. The loss of a connection says nothing
 //! about its calls, whose media runs past this server: presence ends, the record of calls stays until somebody leaves.
+//!
+//! Each connection has a [`Pass`], which the shell finds for it: under which ID it may join, whom it knows of, and whom it
+//! may call. A pass that comes to count for something else ends the connection, and what was begun by the old one.
 
+mod access;
 mod bucket;
 mod calls;
 mod claims;
 mod directory;
 mod gate;
+mod owed;
+mod permit;
 mod presence;
 mod refusal;
 mod route;
@@ -27,14 +33,16 @@ use std::time::Instant;
 
 use self::calls::Calls;
 use self::claims::{Claims, Made};
-pub use self::directory::Directory;
+pub use self::directory::{Directory, Entry};
 pub use self::gate::{Admission, Origin, Places, Whose};
+use self::owed::Owed;
 use self::presence::Presence;
 use self::refusal::Refusal;
-pub use self::route::{Line, Reader, Request, Step};
+pub use self::route::{Line, Reader, Request, Standing, Step};
+use super::access::Pass;
 use super::websocket::Frame;
 use crate::base::lock::lock;
-use crate::protocol::{CLAIM_TIMEOUT, ErrorCode, IceServer, JOIN_TIMEOUT, Kind, PeerInfo, UserId, close};
+use crate::protocol::{CLAIM_TIMEOUT, ErrorCode, IceServer, JOIN_TIMEOUT, Kind, PeerInfo, Token, UserId, close};
 
 /// One connection, numbered by the shell; the number is never used again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -51,9 +59,15 @@ pub struct HubSettings {
 /// What happened outside.
 #[derive(Clone, Debug)]
 pub enum Input {
-    Connected(ConnId, Origin),
+    Connected(ConnId, Origin, Pass),
     /// A [`Reader`] cannot answer this itself, and waits.
     Asked(ConnId, Request),
+    /// The answer to [`Output::Authorise`]; [`Pass::Nobody`]: the token counts for nothing.
+    Authorised(ConnId, Pass),
+    /// From now on this counts for a connection; [`Pass::Nobody`]: nothing any more.
+    PassChanged(ConnId, Pass),
+    /// What counted for this user does so no more, whether there is a connection or not: their calls end.
+    Revoked(UserId),
     /// Something came in after [`Output::Ping`], or was said before that and only now read.
     Alive(ConnId),
     /// A frame of presence is on its way.
@@ -71,12 +85,14 @@ pub enum Output {
     Send { to: ConnId, frame: Frame, presence: bool },
     /// Ask for a sign of life, and hand in [`Input::Alive`] at the next one.
     Ping(ConnId),
+    /// Find out what a token counts for, and hand in [`Input::Authorised`].
+    Authorise { conn: ConnId, token: Token },
     /// Enter the user in the directory with the line of this connection.
-    Enter { user: UserId, conn: ConnId },
+    Enter { user: UserId, pass: Arc<Pass>, conn: ConnId },
     /// Take the user out of the directory.
     Remove { user: UserId },
     /// The answer to [`Input::Asked`]: whose connection it is now.
-    Settled { conn: ConnId, member: Option<UserId> },
+    Settled { conn: ConnId, member: Option<Standing> },
     /// These places are all taken: a newcomer is refused, or a stranger makes way for it.
     Full(Whose),
     /// Close after what was sent before. The hub has forgotten the connection already.
@@ -92,18 +108,30 @@ pub struct Hub {
     presence: Presence,
     claims: Claims,
     calls: Arc<Mutex<Calls>>,
+    owed: Owed,
+    /// What all have in common who come as anybody, so that it is looked at in one place.
+    anybody: Arc<Pass>,
     /// Grows within one `handle` only, by at most a few messages a connection.
     outputs: VecDeque<Output>,
 }
 
 struct Connection {
     origin: Origin,
+    pass: Arc<Pass>,
+    /// How often it was told `unauthorized`.
+    unauthorized: u32,
     state: State,
 }
 
 enum State {
     Stranger {
         since: Instant,
+    },
+    /// Showed a token, and waits for what it counts for.
+    Authorising {
+        since: Instant,
+        peer: PeerInfo,
+        lists: bool,
     },
     /// Asked for an ID that another connection holds, and waits.
     Claiming {
@@ -125,15 +153,20 @@ impl Hub {
             presence: Presence::default(),
             claims: Claims::default(),
             calls: directory.calls.clone(),
+            owed: Owed::default(),
+            anybody: Arc::new(Pass::Anybody),
             outputs: VecDeque::new(),
         }
     }
 
     pub fn handle(&mut self, input: Input, now: Instant) {
         match input {
-            Input::Connected(conn, origin) => self.connected(conn, origin, now),
-            Input::Asked(conn, Request::Join { peer, lists }) => self.join(conn, peer, lists, now),
+            Input::Connected(conn, origin, pass) => self.connected(conn, origin, pass, now),
+            Input::Asked(conn, Request::Join { peer, lists, token }) => self.asks_in(conn, peer, lists, token, now),
             Input::Asked(conn, Request::Leave(text)) => self.leave(conn, &text, now),
+            Input::Authorised(conn, pass) => self.authorised(conn, pass, now),
+            Input::PassChanged(conn, pass) => self.pass_changed(conn, pass, now),
+            Input::Revoked(user) => self.revoked(&user),
             Input::Alive(conn) => self.shows_life(conn),
             Input::Took(conn) => self.presence.took(conn, now, &mut self.outputs),
             Input::Gone(conn) => self.gone(conn, now),
@@ -171,7 +204,7 @@ impl Hub {
         matches!(self.places.admit(Origin::Local), Admission::Taken { stranger: None, .. })
     }
 
-    fn connected(&mut self, conn: ConnId, origin: Origin, now: Instant) {
+    fn connected(&mut self, conn: ConnId, origin: Origin, pass: Pass, now: Instant) {
         match self.places.admit(origin) {
             Admission::Free => {}
             Admission::Taken { whose, stranger: Some(stranger) } => {
@@ -186,7 +219,8 @@ impl Hub {
             }
         }
         self.places.take(conn, origin, now);
-        self.connections.insert(conn, Connection { origin, state: State::Stranger { since: now } });
+        let (pass, state) = (self.shared(pass), State::Stranger { since: now });
+        self.connections.insert(conn, Connection { origin, pass, unauthorized: 0, state });
     }
 
     fn say_full(&mut self, conn: ConnId) {
@@ -196,6 +230,10 @@ impl Hub {
     fn join(&mut self, conn: ConnId, peer: PeerInfo, lists: bool, now: Instant) {
         let Some(connection) = self.connections.get(&conn) else { return };
         let renews = matches!(&connection.state, State::Member(id) if *id == peer.user_id);
+        // Nobody may know of an ID that they cannot have.
+        if !connection.pass.admits(&peer.user_id, peer.kind) {
+            return self.turn_away(conn, now);
+        }
         match self.presence.holder(&peer.user_id) {
             Some(holder) if !renews => self.claim(conn, holder, peer, lists, now),
             Some(_) | None => self.admit(conn, peer, lists, now),
@@ -204,27 +242,44 @@ impl Hub {
 
     fn claim(&mut self, conn: ConnId, holder: ConnId, peer: PeerInfo, lists: bool, now: Instant) {
         let made = self.claims.make(&peer.user_id, conn, now);
+        let whose = |conn| self.connections.get(conn).and_then(|connection| connection.pass.holder());
+        // The same somebody, once more: they know best which of the two they want.
+        let is_theirs = whose(&conn).is_some() && whose(&conn) == whose(&holder);
         let since = self.connections.get(&conn).and_then(|claimant| claimant.state.stranger_since()).unwrap_or(now);
         // Its time to join does not end before the claim does.
         let counted = now.checked_sub(JOIN_TIMEOUT.saturating_sub(CLAIM_TIMEOUT)).map_or(now, |late| late.max(since));
         self.change(conn, State::Claiming { since, counted, peer, lists });
         match made {
+            Made::First if is_theirs => {}
             Made::First => self.outputs.push_back(Output::Ping(holder)),
             Made::InPlaceOf(earlier) => self.claim_lost(earlier),
+        }
+        if is_theirs {
+            self.replace(holder, now);
         }
     }
 
     /// Makes the connection a member, or renews what is known of one. It hears `joined` before anything that is for it.
-    fn admit(&mut self, conn: ConnId, peer: PeerInfo, lists: bool, now: Instant) {
-        self.presence.enter(&peer, conn, now);
+    fn admit(&mut self, conn: ConnId, mut peer: PeerInfo, lists: bool, now: Instant) {
+        let Some(pass) = self.connections.get(&conn).map(|connection| connection.pass.clone()) else { return };
+        if let Pass::Person(person) = &*pass {
+            peer.name = access::shown(person);
+        }
+        let before = self.presence.pass_of(&peer.user_id).cloned();
+        self.presence.enter(&peer, &pass, conn, now);
         let user = peer.user_id;
-        let frame = self.presence.welcome(conn, &user, lists, &self.ice_servers);
+        let frame = self.presence.welcome(conn, &user, &pass, lists, &self.ice_servers);
         self.change(conn, State::Member(user.clone()));
         self.outputs.extend([
             Output::Send { to: conn, frame, presence: true },
-            Output::Enter { user: user.clone(), conn },
-            Output::Settled { conn, member: Some(user) },
+            Output::Enter { user: user.clone(), pass: pass.clone(), conn },
+            Output::Settled { conn, member: Some(Standing { id: user.clone(), pass: pass.clone() }) },
         ]);
+        self.pay(conn, &user);
+        // Who took over from a connection with other rights may have been quicker than the word that they have changed.
+        if let Some(before) = before.filter(|before| !before.counts_as(&pass)) {
+            self.end_calls(&user, &before, &pass);
+        }
     }
 
     fn leave(&mut self, conn: ConnId, text: &str, now: Instant) {
@@ -238,7 +293,7 @@ impl Hub {
             let Some(to) = self.presence.holder(&partner) else { continue };
             // Not sent only if the partner's ID makes the text too long, and then its media tells the partner.
             if let Ok(value) = serde_json::from_str(text)
-                && let Some(frame) = route::addressed(value, &user, &partner)
+                && let Some(frame) = route::addressed(value, &user, &partner, None)
             {
                 self.outputs.push_back(Output::Send { to, frame, presence: false });
             }
@@ -276,8 +331,7 @@ impl Hub {
     fn timed_out(&mut self, now: Instant) {
         while let Some(id) = self.claims.due(now) {
             if let Some(holder) = self.presence.holder(&id) {
-                // Losing its connection hands the holder's ID to the claimant.
-                self.close(holder, close::REPLACED, "another connection took this ID", now);
+                self.replace(holder, now);
             }
             self.claims.end(&id);
         }
@@ -286,13 +340,21 @@ impl Hub {
         }
     }
 
+    /// Losing its connection hands the holder's ID to the claimant.
+    fn replace(&mut self, holder: ConnId, now: Instant) {
+        self.close(holder, close::REPLACED, "another connection took this ID", now);
+    }
+
     fn claim_won(&mut self, conn: ConnId, now: Instant) {
         match self.connections.get(&conn) {
             Some(Connection { state: State::Claiming { peer, lists, .. }, .. }) => {
                 let (peer, lists) = (peer.clone(), *lists);
                 self.admit(conn, peer, lists, now);
             }
-            Some(Connection { state: State::Stranger { .. } | State::Member(_), .. }) | None => {}
+            Some(Connection {
+                state: State::Stranger { .. } | State::Authorising { .. } | State::Member(_), ..
+            })
+            | None => {}
         }
     }
 
@@ -311,7 +373,7 @@ impl Hub {
         let Some(connection) = self.connections.remove(&conn) else { return };
         self.places.free(conn, connection.origin, connection.state.stranger_since());
         match connection.state {
-            State::Stranger { .. } => {}
+            State::Stranger { .. } | State::Authorising { .. } => {}
             State::Claiming { peer, .. } => self.claims.drop_of(conn, &peer.user_id),
             State::Member(user) => self.go_offline(conn, &user, now),
         }
@@ -338,7 +400,9 @@ impl Hub {
 impl State {
     fn stranger_since(&self) -> Option<Instant> {
         match self {
-            State::Stranger { since } | State::Claiming { counted: since, .. } => Some(*since),
+            State::Stranger { since } | State::Authorising { since, .. } | State::Claiming { counted: since, .. } => {
+                Some(*since)
+            }
             State::Member(_) => None,
         }
     }

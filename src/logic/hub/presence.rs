@@ -4,6 +4,9 @@
 //! client is remembered by the number up to which it knows them: so what it has to be told is always the difference, and
 //! a client that reads slowly is told less, not more. No client has more than one frame of presence waiting, and the
 //! list for a joiner is made piece by piece as it is read.
+//!
+//! Each is told of those only whom they may know of by both passes. Who comes back under a pass that counts for something
+//! else is another one in this: some who knew them may not know them now, and hear that they went.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::ops::Bound;
@@ -12,11 +15,15 @@ use std::time::Instant;
 
 use super::route::json;
 use super::{ConnId, Output};
+use crate::logic::access::{Pass, know_each_other};
 use crate::logic::websocket::Frame;
-use crate::protocol::{self, Kind, MAX_MESSAGE_BYTES, MAX_SINGLE_PRESENCE, PEERS_PAUSE, PeerInfo, UserId};
+use crate::protocol::{self, Kind, MAX_MESSAGE_BYTES, MAX_SINGLE_PRESENCE, PEERS_PAUSE, PeerInfo, UserId, You};
 
 /// Bytes of one frame of a list, about.
 const CHUNK: usize = 16 * 1024;
+/// Bytes of what a joiner is told of themselves. Beyond, which takes hundreds of devices that each have rights of their
+/// own, nothing is said of it: the server holds to it all the same.
+const MAX_STANDING: usize = 32 * 1024;
 /// Departures that are remembered for those who have not heard of them. A client that takes lists and has still not heard
 /// of an older one is cut; the others, who in a crowd are told nothing, hear of that one all the same.
 const MAX_DEPARTED: usize = 4096;
@@ -28,6 +35,7 @@ pub(super) struct Presence {
     changes: BTreeMap<u64, UserId>,
     /// Who has gone, by the number of that change.
     departed: BTreeMap<u64, Departed>,
+    /// The latest of these by ID.
     departures: HashMap<UserId, u64>,
     /// The number of the latest change.
     latest: u64,
@@ -44,6 +52,7 @@ struct Entry {
     conn: ConnId,
     kind: Kind,
     json: Arc<str>,
+    pass: Arc<Pass>,
     /// Since which change the ID is on line, for those who have not heard of absences in between, and its latest one.
     came: u64,
     change: u64,
@@ -52,7 +61,10 @@ struct Entry {
 struct Departed {
     id: UserId,
     json: Arc<str>,
+    pass: Arc<Pass>,
     came: u64,
+    /// Since then the ID has been on line under another pass.
+    returned: bool,
 }
 
 type Audience = BTreeMap<ConnId, View>;
@@ -60,6 +72,7 @@ type Audience = BTreeMap<ConnId, View>;
 /// What one client knows.
 struct View {
     me: UserId,
+    pass: Arc<Pass>,
     /// All changes up to this one, but for the rest of the list.
     known: u64,
     /// The list of members has been told up to here.
@@ -90,17 +103,27 @@ impl Presence {
         self.members.get(id).map(|entry| entry.conn)
     }
 
+    /// The pass of whoever is on line under that ID.
+    pub(super) fn pass_of(&self, id: &UserId) -> Option<&Arc<Pass>> {
+        self.members.get(id).map(|entry| &entry.pass)
+    }
+
     /// Enters a member, or what has changed of one.
-    pub(super) fn enter(&mut self, peer: &PeerInfo, conn: ConnId, now: Instant) {
+    pub(super) fn enter(&mut self, peer: &PeerInfo, pass: &Arc<Pass>, conn: ConnId, now: Instant) {
         let id = &peer.user_id;
         let json: Arc<str> = serde_json::to_string(peer).unwrap_or_default().into();
-        if self.members.get(id).is_some_and(|entry| entry.conn == conn && entry.json == json) {
-            return;
+        if let Some(entry) = self.members.get(id) {
+            if entry.conn == conn && entry.json == json && entry.pass == *pass {
+                return;
+            }
+            if !entry.pass.counts_as(pass) {
+                self.take_out(id);
+            }
         }
-        let departed = self.departures.remove(id).and_then(|old| self.departed.remove(&old));
+        let known_since = self.returns(id, pass);
         self.latest += 1;
-        let came = self.members.get(id).map(|old| old.came).or(departed.map(|old| old.came)).unwrap_or(self.latest);
-        let entry = Entry { conn, kind: peer.kind, json, came, change: self.latest };
+        let came = self.members.get(id).map(|old| old.came).or(known_since).unwrap_or(self.latest);
+        let entry = Entry { conn, kind: peer.kind, json, pass: pass.clone(), came, change: self.latest };
         self.devices += usize::from(peer.kind == Kind::Device);
         if let Some(old) = self.members.insert(id.clone(), entry) {
             self.devices -= usize::from(old.kind == Kind::Device);
@@ -110,42 +133,92 @@ impl Presence {
         self.tell_soon(now);
     }
 
+    /// Gives a member that is on line another name, under a pass that counts for the same.
+    pub(super) fn rename(&mut self, id: &UserId, name: String, pass: &Arc<Pass>, now: Instant) {
+        let Some(entry) = self.members.get(id) else { return };
+        let (conn, peer) = (entry.conn, PeerInfo { user_id: id.clone(), name, kind: entry.kind });
+        self.enter(&peer, pass, conn, now);
+    }
+
     /// Takes a member off the list. Returns those who have missed so much that they cannot be told any more.
     pub(super) fn depart(&mut self, id: &UserId, now: Instant, outputs: &mut VecDeque<Output>) -> Vec<ConnId> {
-        let Some(entry) = self.members.remove(id) else { return Vec::new() };
-        self.devices -= usize::from(entry.kind == Kind::Device);
-        self.changes.remove(&entry.change);
-        self.latest += 1;
-        self.departed.insert(self.latest, Departed { id: id.clone(), json: entry.json, came: entry.came });
-        self.departures.insert(id.clone(), self.latest);
-        self.tell_soon(now);
-        if self.departed.len() <= MAX_DEPARTED {
+        if !self.take_out(id) {
             return Vec::new();
         }
-        let Some((forgotten, departed)) = self.departed.pop_first() else { return Vec::new() };
-        self.departures.remove(&departed.id);
-        // Those who were there before the crowd are few, and so are those whom they know.
-        let knows = |view: &View| (departed.came..forgotten).contains(&view.known) && view.list.is_begun();
-        let frame = presence(&departed.json, false);
-        let told = self.basic.iter().filter(|(_, view)| knows(view));
-        outputs.extend(told.map(|(&to, _)| Output::Send { to, frame: frame.clone(), presence: false }));
-        self.listeners.iter().filter(|(_, view)| view.known < forgotten).map(|(conn, _)| *conn).collect()
+        self.tell_soon(now);
+        let mut missed = Vec::new();
+        while self.departed.len() > MAX_DEPARTED
+            && let Some((forgotten, departed)) = self.departed.pop_first()
+        {
+            self.forget_departure(forgotten, &departed.id);
+            // Those who were there before the crowd are few, and so are those whom they know.
+            let knows = |view: &View| (departed.came..forgotten).contains(&view.known) && view.list.is_begun();
+            let frame = presence(&departed.json, false);
+            let told = self.basic.iter().filter(|(_, view)| knows(view) && self.hears_of_end(&view.pass, &departed));
+            outputs.extend(told.map(|(&to, _)| Output::Send { to, frame: frame.clone(), presence: false }));
+            missed.extend(self.listeners.iter().filter(|(_, view)| view.known < forgotten).map(|(conn, _)| *conn));
+        }
+        missed
+    }
+
+    /// Makes a departure of a member. Whether there was one.
+    fn take_out(&mut self, id: &UserId) -> bool {
+        let Some(Entry { kind, json, pass, came, change, .. }) = self.members.remove(id) else { return false };
+        self.devices -= usize::from(kind == Kind::Device);
+        self.changes.remove(&change);
+        self.latest += 1;
+        self.departed.insert(self.latest, Departed { id: id.clone(), json, pass, came, returned: false });
+        self.departures.insert(id.clone(), self.latest);
+        true
+    }
+
+    /// Somebody comes under that pass. If they have gone before and it counts for the same, nobody has to hear of that:
+    /// since when they are known.
+    fn returns(&mut self, id: &UserId, pass: &Pass) -> Option<u64> {
+        let change = *self.departures.get(id)?;
+        let departed = self.departed.get_mut(&change)?;
+        if !departed.pass.counts_as(pass) {
+            departed.returned = true;
+            return None;
+        }
+        self.departures.remove(id);
+        self.departed.remove(&change).map(|departed| departed.came)
+    }
+
+    fn forget_departure(&mut self, change: u64, id: &UserId) {
+        if self.departures.get(id) == Some(&change) {
+            self.departures.remove(id);
+        }
+    }
+
+    /// Whether somebody who has heard of this one must hear now that it has gone. `false` for who may not know that it was
+    /// there, and for who is told that it is.
+    fn hears_of_end(&self, viewer: &Pass, departed: &Departed) -> bool {
+        let is_back = || self.members.get(&departed.id).is_some_and(|entry| may_know(viewer, &entry.pass));
+        may_know(viewer, &departed.pass) && !(departed.returned && is_back())
     }
 
     /// The `joined` for a member that was entered, which from now on is told of changes.
-    pub(super) fn welcome(&mut self, conn: ConnId, me: &UserId, lists: bool, ice_servers: &str) -> Frame {
+    pub(super) fn welcome(
+        &mut self,
+        conn: ConnId,
+        me: &UserId,
+        pass: &Arc<Pass>,
+        lists: bool,
+        ice_servers: &str,
+    ) -> Frame {
         self.forget(conn);
         let head =
             format!(r#"{{"type":"joined","userId":{},"version":{},"peers":["#, json(me.as_str()), protocol::VERSION);
-        let tail = format!(r#"],"iceServers":{ice_servers}}}"#);
+        let tail = format!(r#"],"iceServers":{ice_servers}{}}}"#, standing(pass));
         let room = MAX_MESSAGE_BYTES.saturating_sub(head.len() + tail.len());
         let room = if lists { room.min(CHUNK) } else { room };
         let (peers, list) = match lists || !self.is_crowd() {
-            true => self.list(&List::From(Bound::Unbounded), me, room),
+            true => self.list(&List::From(Bound::Unbounded), me, pass, room),
             false => (Vec::new(), List::From(Bound::Unbounded)),
         };
         let frame = Frame::text(&format!("{head}{}{tail}", peers.join(",")));
-        let view = View { me: me.clone(), known: self.latest, list, waiting: true };
+        let view = View { me: me.clone(), pass: pass.clone(), known: self.latest, list, waiting: true };
         if lists { &mut self.listeners } else { &mut self.basic }.insert(conn, view);
         frame
     }
@@ -194,13 +267,13 @@ impl Presence {
         let views = self.listeners.values().chain(self.basic.values());
         let known_to_all = views.map(|view| view.known).min().unwrap_or(self.latest);
         let unknown = self.departed.split_off(&(known_to_all + 1));
-        for departed in std::mem::replace(&mut self.departed, unknown).into_values() {
-            self.departures.remove(&departed.id);
+        for (change, departed) in std::mem::replace(&mut self.departed, unknown) {
+            self.forget_departure(change, &departed.id);
         }
     }
 
     fn tell_audience(&mut self, lists: bool, now: Instant, outputs: &mut VecDeque<Output>) {
-        // Nearly everybody knows the same, so a frame is made once.
+        // Nearly everybody knows the same, so a frame is made once for all who may know everybody.
         let mut made: HashMap<u64, (Vec<Frame>, u64)> = HashMap::new();
         let mut more = false;
         let mut unlisted = Vec::new();
@@ -217,7 +290,16 @@ impl Presence {
             if view.known == self.latest {
                 continue;
             }
-            let (frames, known) = made.entry(view.known).or_insert_with(|| self.difference(view.known, lists));
+            let own;
+            let (frames, known) = match *view.pass {
+                Pass::Anybody => {
+                    made.entry(view.known).or_insert_with(|| self.difference(view.known, &Pass::Anybody, lists))
+                }
+                Pass::Nobody | Pass::Device(_) | Pass::Person(_) => {
+                    own = self.difference(view.known, &view.pass, lists);
+                    &own
+                }
+            };
             view.known = *known;
             view.waiting = send(conn, frames, outputs);
             more |= !view.waiting && view.known < self.latest;
@@ -234,7 +316,7 @@ impl Presence {
     }
 
     /// Frames that tell what has changed since `known`, and the number up to which they do: one list, or single ones.
-    fn difference(&self, known: u64, lists: bool) -> (Vec<Frame>, u64) {
+    fn difference(&self, known: u64, viewer: &Pass, lists: bool) -> (Vec<Frame>, u64) {
         let since = (Bound::Excluded(known), Bound::Unbounded);
         let mut came = self.changes.range(since).peekable();
         let mut went = self.departed.range(since).peekable();
@@ -250,12 +332,15 @@ impl Presence {
             let json = if first {
                 let Some((&change, id)) = came.next() else { break };
                 known = change;
-                let Some(entry) = self.members.get(id) else { continue };
+                let Some(entry) = self.members.get(id).filter(|entry| may_know(viewer, &entry.pass)) else { continue };
                 online.push(&*entry.json);
                 &entry.json
             } else {
                 let Some((&change, departed)) = went.next() else { break };
                 known = change;
+                if !self.hears_of_end(viewer, departed) {
+                    continue;
+                }
                 offline.push(json(departed.id.as_str()));
                 &departed.json
             };
@@ -274,7 +359,7 @@ impl Presence {
     fn tell_list(&mut self, conn: ConnId, lists: bool, outputs: &mut VecDeque<Output>) {
         let audience = if lists { &self.listeners } else { &self.basic };
         let Some(view) = audience.get(&conn) else { return };
-        let (members, list) = self.list(&view.list, &view.me, CHUNK);
+        let (members, list) = self.list(&view.list, &view.me, &view.pass, CHUNK);
         let frames = match lists {
             true => peers(&members, &[]),
             false => members.iter().map(|json| presence(json, true)).collect(),
@@ -287,10 +372,11 @@ impl Presence {
     }
 
     /// The JSON of members, sorted by ID, that fit into so many bytes with a comma each, and where the list goes on.
-    fn list(&self, from: &List, me: &UserId, room: usize) -> (Vec<&str>, List) {
+    fn list(&self, from: &List, me: &UserId, viewer: &Pass, room: usize) -> (Vec<&str>, List) {
         let List::From(from) = from else { return (Vec::new(), List::Complete) };
         let (mut members, mut room) = (Vec::new(), room);
-        for (id, entry) in self.members.range((from.clone(), Bound::Unbounded)).filter(|(id, _)| *id != me) {
+        let others = self.members.range((from.clone(), Bound::Unbounded)).filter(|(id, _)| *id != me);
+        for (id, entry) in others.filter(|(_, entry)| may_know(viewer, &entry.pass)) {
             match room.checked_sub(entry.json.len() + 1) {
                 Some(left) => room = left,
                 None => return (members, List::From(Bound::Included(id.clone()))),
@@ -315,6 +401,23 @@ impl Presence {
 impl List {
     fn is_begun(&self) -> bool {
         *self != List::From(Bound::Unbounded)
+    }
+}
+
+/// Nobody is on line as [`Pass::Nobody`], so whoever comes as anybody may know of all.
+fn may_know(viewer: &Pass, other: &Pass) -> bool {
+    matches!(viewer, Pass::Anybody) || know_each_other(viewer, other)
+}
+
+/// What `joined` says of the joiner.
+fn standing(pass: &Pass) -> String {
+    let Pass::Person(person) = pass else { return String::new() };
+    let you = You { name: person.name.clone(), role: person.role, rights: person.standing() };
+    // Text and lists only: there is nothing in it that JSON cannot say.
+    let json = serde_json::to_string(&you).unwrap_or_default();
+    match json.len() <= MAX_STANDING {
+        true => format!(r#","you":{json}"#),
+        false => String::new(),
     }
 }
 

@@ -1,16 +1,19 @@
 //! What one client's text leads to: it is relayed, answered, or handed to the hub. Each connection has a [`Reader`] of
 //! its own; a message from one client to another passes through here and nowhere else, whatever the number of members.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use serde_json::Value;
 
 use super::bucket::{Bucket, Rate, Verdict};
 use super::directory::Directory;
+use super::permit::{Permit, permit};
 use super::refusal::Refusal;
+use crate::logic::access::{Pass, Right, Rights};
 use crate::logic::websocket::Frame;
 use crate::protocol::{
-    self, ErrorCode, Glance, MAX_MALFORMED, MAX_MESSAGE_BYTES, Message, PeerInfo, Topic, UserId, accepts, close,
+    self, ErrorCode, Glance, MAX_MALFORMED, MAX_MESSAGE_BYTES, Message, PeerInfo, Token, Topic, UserId, accepts, close,
 };
 
 /// The way to one client, as the shell provides it.
@@ -39,9 +42,18 @@ pub enum Request {
         peer: PeerInfo,
         /// The client takes changes of presence as lists.
         lists: bool,
+        /// Shown by a client that hopes to be let in for it.
+        token: Option<Token>,
     },
     /// The text of a `leave` that names nobody.
     Leave(String),
+}
+
+/// Who a connection is, from the hub's answer on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Standing {
+    pub id: UserId,
+    pub pass: Arc<Pass>,
 }
 
 /// One connection's side of the relay.
@@ -60,6 +72,7 @@ struct Member {
     id: UserId,
     /// The ID as JSON writes it.
     json: Box<str>,
+    pass: Arc<Pass>,
 }
 
 impl Reader {
@@ -74,8 +87,8 @@ impl Reader {
     }
 
     /// The hub has answered: the connection is this member's from now on, or nobody's.
-    pub fn settled(&mut self, member: Option<UserId>) {
-        self.member = member.map(|id| Member { json: json(id.as_str()).into(), id });
+    pub fn settled(&mut self, member: Option<Standing>) {
+        self.member = member.map(|Standing { id, pass }| Member { json: json(id.as_str()).into(), id, pass });
     }
 
     /// Takes note of a ping, a pong or a piece of a message. `false`: it is one too many, and needs no answer. `Err`: there
@@ -124,6 +137,8 @@ impl Reader {
             | ErrorCode::NotJoined
             | ErrorCode::AlreadyJoined
             | ErrorCode::IdTaken
+            | ErrorCode::Unauthorized
+            | ErrorCode::Forbidden
             | ErrorCode::UnknownTarget
             | ErrorCode::RateLimited
             | ErrorCode::ServerFull
@@ -149,7 +164,9 @@ impl Reader {
     ) -> Result<Step, Refusal> {
         let kind = value.get("type").and_then(Value::as_str).unwrap_or_default().to_owned();
         match (message, &self.member) {
-            (Message::Join { user_id, name, kind: sort, accepts }, _) => self.join(user_id, name, sort, &accepts, now),
+            (Message::Join { user_id, name, kind: sort, accepts, token }, _) => {
+                self.join(PeerInfo { user_id, name: name.unwrap_or_default(), kind: sort }, &accepts, token, now)
+            }
             (Message::Ping { nonce }, _) => Ok(Step::Answer(Frame::text(&Message::Pong { nonce }.to_text()))),
             (Message::Joined { .. } | Message::Presence { .. } | Message::Peers { .. } | Message::Pong { .. }, _) => {
                 let message = format!("only the server sends {kind:?}");
@@ -157,7 +174,7 @@ impl Reader {
             }
             // An error is never answered with an error: two programs could go on for ever.
             (Message::Error { code, target_id: Some(target), .. }, Some(member)) if is_a_peers(code) => {
-                let _ = member.send(&target, value, kind, None, directory);
+                let _ = member.send(Letter { topic: None, target, value, kind, call_id: None }, directory);
                 Ok(Step::Done)
             }
             // Without a target, without a sender, or with a code that only a server may speak: it would end the
@@ -172,46 +189,44 @@ impl Reader {
                 | Message::Leave { .. },
                 None,
             ) => Err(Refusal { kind: Some(kind), ..Refusal::new(ErrorCode::NotJoined, "join first") }),
-            (
-                Message::Offer { target_id: target, call_id, .. } | Message::Answer { target_id: target, call_id, .. },
-                Some(member),
-            ) => {
-                if target != member.id && directory.has(target.as_str()) {
-                    directory.calls().add(&member.id, &target);
-                }
-                member.send(&target, value, kind, call_id, directory)
+            (Message::Offer { target_id: target, call_id, .. }, Some(member)) => {
+                member.send(Letter { topic: Some(Topic::Offer), target, value, kind, call_id }, directory)
             }
-            (
-                Message::Candidate { target_id: target, call_id, .. }
-                | Message::Ringing { target_id: target, call_id, .. },
-                Some(member),
-            ) => member.send(&target, value, kind, call_id, directory),
+            (Message::Answer { target_id: target, call_id, .. }, Some(member)) => {
+                member.send(Letter { topic: Some(Topic::Answer), target, value, kind, call_id }, directory)
+            }
+            (Message::Candidate { target_id: target, call_id, .. }, Some(member)) => {
+                member.send(Letter { topic: Some(Topic::Candidate), target, value, kind, call_id }, directory)
+            }
+            (Message::Ringing { target_id: target, call_id, .. }, Some(member)) => {
+                member.send(Letter { topic: Some(Topic::Ringing), target, value, kind, call_id }, directory)
+            }
             (Message::Leave { target_id: Some(target), call_id, .. }, Some(member)) => {
-                directory.calls().remove(&member.id, &target);
-                member.send(&target, value, kind, call_id, directory)
+                member.send(Letter { topic: Some(Topic::Leave), target, value, kind, call_id }, directory)
             }
         }
     }
 
     fn join(
         &mut self,
-        user_id: UserId,
-        name: Option<String>,
-        kind: protocol::Kind,
+        mut peer: PeerInfo,
         accepted: &[String],
+        token: Option<Token>,
         now: Instant,
     ) -> Result<Step, Refusal> {
         let refusal = |code, message: String| Refusal { kind: Some("join".to_owned()), ..Refusal::new(code, message) };
         if let Verdict::Refuse | Verdict::Abuse = self.joins.take(now) {
             return Err(refusal(ErrorCode::RateLimited, "too many joins on one connection".to_owned()));
         }
-        if let Some(current) = self.member.as_ref().map(|member| &member.id).filter(|current| **current != user_id) {
+        if let Some(current) = self.member.as_ref().map(|member| &member.id).filter(|id| **id != peer.user_id) {
             let message = format!("this connection has joined as {current}; leave first");
             return Err(refusal(ErrorCode::AlreadyJoined, message));
         }
-        let name = name.filter(|name| !name.trim().is_empty()).unwrap_or_else(|| user_id.to_string());
+        if peer.name.trim().is_empty() {
+            peer.name = peer.user_id.to_string();
+        }
         let lists = accepted.iter().any(|word| word == accepts::PEERS);
-        Ok(Step::Ask(Request::Join { peer: PeerInfo { user_id, name, kind }, lists }))
+        Ok(Step::Ask(Request::Join { peer, lists, token }))
     }
 }
 
@@ -221,77 +236,126 @@ impl Member {
         if glance.target == self.id.as_str() {
             return None;
         }
-        let parts = match &glance.user {
-            Some(span) if text.get(span.clone())? == &*self.json => [text, "", "", "", ""],
+        let head = text.get(..glance.inside)?;
+        let rest = match &glance.user {
+            Some(span) if text.get(span.clone())? == &*self.json => [text.get(glance.inside..)?, "", "", ""],
             Some(span) => {
                 // Somebody else's ID is replaced; what is no ID at all is refused by those who read in full.
                 serde_json::from_str::<Option<UserId>>(text.get(span.clone())?).ok()?;
-                [text.get(..span.start)?, &self.json, text.get(span.end..)?, "", ""]
+                [text.get(glance.inside..span.start)?, &self.json, text.get(span.end..)?, ""]
             }
-            None => [text.get(..glance.inside)?, "\"userId\":", &self.json, ",", text.get(glance.inside..)?],
+            None => ["\"userId\":", &self.json, ",", text.get(glance.inside..)?],
         };
-        if parts.iter().map(|part| part.len()).sum::<usize>() > MAX_MESSAGE_BYTES {
-            return None;
-        }
-        let taken = directory.with(&glance.target, |target, line| {
-            match glance.topic {
-                Topic::Offer | Topic::Answer => directory.calls().add(&self.id, target),
-                Topic::Leave => directory.calls().remove(&self.id, target),
-                Topic::Candidate | Topic::Ringing => {}
+        // Whom and what it was about where it does not pass, its sender is told by those who read in full.
+        let taken = directory.with(&glance.target, |target, to| {
+            let rights = match permit(Some(glance.topic), &self.pass, &to.pass) {
+                Permit::Relay(None) => String::new(),
+                Permit::Relay(Some(rights)) => format!("\"rights\":{},", as_list(rights)),
+                Permit::Forbidden | Permit::Unseen => return false,
+            };
+            let [a, b, c, d] = rest;
+            let parts = [head, &rights, a, b, c, d];
+            if parts.iter().map(|part| part.len()).sum::<usize>() > MAX_MESSAGE_BYTES {
+                return false;
             }
-            line.relay(Frame::joined(&parts.map(str::as_bytes)))
+            note(glance.topic, &self.id, target, directory);
+            to.line.relay(Frame::joined(&parts.map(str::as_bytes)))
         })?;
-        match taken {
-            true => Some(Step::Done),
-            // Whom and what it was about, its sender is told by those who read in full.
-            false => None,
-        }
+        taken.then_some(Step::Done)
     }
 
     /// Relays a message that was read in full.
-    fn send<L: Line>(
-        &self,
-        target: &UserId,
-        value: Value,
-        kind: String,
-        call_id: Option<String>,
-        directory: &Directory<L>,
-    ) -> Result<Step, Refusal> {
-        let refusal = move |code, message: String| Refusal {
+    fn send<L: Line>(&self, letter: Letter, directory: &Directory<L>) -> Result<Step, Refusal> {
+        let Letter { topic, target, value, kind, call_id } = letter;
+        let refusal = |code, message: String| Refusal {
             kind: Some(kind),
             target: Some(target.clone()),
             call_id,
             ..Refusal::new(code, message)
         };
-        if *target == self.id {
+        if target == self.id {
             return Err(refusal(ErrorCode::BadField, "targetId is your own ID".to_owned()));
         }
-        if !directory.has(target.as_str()) {
-            return Err(refusal(ErrorCode::UnknownTarget, format!("{target} is not online")));
-        }
-        let Some(frame) = addressed(value, &self.id, target) else {
-            let message = format!("with the sender's ID the message has more than {MAX_MESSAGE_BYTES} bytes");
-            return Err(refusal(ErrorCode::BadField, message));
-        };
-        match directory.with(target.as_str(), |_, line| line.relay(frame)) {
-            Some(true) => Ok(Step::Done),
-            Some(false) => {
+        // The end of a call is told, whatever has become of the rights to it; and it ends for those who are off line too.
+        let ends = topic == Some(Topic::Leave) && directory.calls().remove(&self.id, &target);
+        let sent = directory.with(target.as_str(), |target, to| {
+            let rights = match permit(topic, &self.pass, &to.pass) {
+                Permit::Relay(rights) => rights,
+                Permit::Unseen if ends => None,
+                Permit::Forbidden => return Sent::Forbidden,
+                Permit::Unseen => return Sent::ToNobody,
+            };
+            let Some(frame) = addressed(value, &self.id, target, rights) else { return Sent::TooLong };
+            if let Some(topic) = topic {
+                note(topic, &self.id, target, directory);
+            }
+            if to.line.relay(frame) { Sent::Taken } else { Sent::Dropped }
+        });
+        // Whom the sender may not know of is as good as off line, to the word.
+        match sent.unwrap_or(Sent::ToNobody) {
+            Sent::Taken => Ok(Step::Done),
+            Sent::Dropped => {
                 let message = format!("{target} does not read fast enough; this message was dropped");
                 Err(refusal(ErrorCode::RateLimited, message))
             }
-            None => Err(refusal(ErrorCode::UnknownTarget, format!("{target} is not online"))),
+            Sent::TooLong => {
+                let message = format!("with the sender's ID the message has more than {MAX_MESSAGE_BYTES} bytes");
+                Err(refusal(ErrorCode::BadField, message))
+            }
+            Sent::Forbidden => Err(refusal(ErrorCode::Forbidden, format!("you may not call {target}"))),
+            Sent::ToNobody => Err(refusal(ErrorCode::UnknownTarget, format!("{target} is not online"))),
         }
     }
 }
 
-/// A message with its sender's and its reader's IDs in it. `None`: that makes it too long.
-pub(super) fn addressed(mut value: Value, from: &UserId, to: &UserId) -> Option<Frame> {
+/// A message from one client to another that was read in full.
+struct Letter {
+    /// None for an error.
+    topic: Option<Topic>,
+    target: UserId,
+    value: Value,
+    kind: String,
+    call_id: Option<String>,
+}
+
+/// What became of it.
+enum Sent {
+    Taken,
+    /// The reader takes no more.
+    Dropped,
+    TooLong,
+    Forbidden,
+    ToNobody,
+}
+
+/// Keeps the record of calls.
+fn note<L>(topic: Topic, from: &UserId, to: &UserId, directory: &Directory<L>) {
+    match topic {
+        Topic::Offer | Topic::Answer => directory.calls().add(from, to),
+        Topic::Leave => _ = directory.calls().remove(from, to),
+        Topic::Candidate | Topic::Ringing => {}
+    }
+}
+
+/// A message with its sender's and its reader's IDs in it, and of rights what the server says. `None`: that makes it too
+/// long.
+pub(super) fn addressed(mut value: Value, from: &UserId, to: &UserId, rights: Option<Rights>) -> Option<Frame> {
     if let Some(object) = value.as_object_mut() {
         object.insert("userId".to_owned(), Value::from(from.as_str()));
         object.insert("targetId".to_owned(), Value::from(to.as_str()));
+        object.remove("rights");
+        if let Some(rights) = rights {
+            object.insert("rights".to_owned(), rights.iter().map(Right::name).collect());
+        }
     }
     let text = value.to_string();
     (text.len() <= MAX_MESSAGE_BYTES).then(|| Frame::text(&text))
+}
+
+/// Rights as JSON writes them.
+fn as_list(rights: Rights) -> String {
+    // Words only: there is nothing in it that JSON cannot say.
+    serde_json::to_string(&rights).unwrap_or_else(|_| "[]".to_owned())
 }
 
 /// A text as JSON writes it.
@@ -309,6 +373,8 @@ fn is_a_peers(code: ErrorCode) -> bool {
         | ErrorCode::NotJoined
         | ErrorCode::AlreadyJoined
         | ErrorCode::IdTaken
+        | ErrorCode::Unauthorized
+        | ErrorCode::Forbidden
         | ErrorCode::UnknownTarget
         | ErrorCode::RateLimited
         | ErrorCode::ServerFull => false,

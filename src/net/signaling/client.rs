@@ -62,7 +62,7 @@ impl<C: Connect> Client<C> {
                 Ok(Finished) => return,
                 Err(error) => error,
             };
-            let refused = matches!(error, SignalingError::Refused(_));
+            let refused = matches!(error, SignalingError::Refused(_) | SignalingError::Unauthorized(_));
             if !refused && up_since.is_some_and(|t: Instant| t.elapsed() >= PROVEN) {
                 backoff.reset();
             }

@@ -78,7 +78,10 @@ impl Listener {
             }
             message => match Complaint::of(&message, self.me.as_ref()) {
                 Some(Complaint::Server(error)) if self.ends_registration(&error) => {
-                    Err(SignalingError::Refused(error.message))
+                    Err(match error.code == ErrorCode::Unauthorized {
+                        true => SignalingError::Unauthorized(error.message),
+                        false => SignalingError::Refused(error.message),
+                    })
                 }
                 Some(Complaint::Server(error)) => Ok(Some(SignalingEvent::ServerError(error))),
                 Some(Complaint::Peer(error)) => Ok(Some(SignalingEvent::PeerError(error))),

@@ -76,6 +76,8 @@ pub enum SignalingError {
     Silent(Duration),
     #[error("the server refused us: {0}")]
     Refused(String),
+    #[error("the server does not let us join: {0}. Put a token for this device's ID into [signaling] token")]
+    Unauthorized(String),
 }
 
 impl SignalingError {
@@ -91,6 +93,7 @@ impl SignalingError {
             SignalingError::Closed(_) => "closed",
             SignalingError::Silent(_) => "silent",
             SignalingError::Refused(_) => "refused",
+            SignalingError::Unauthorized(_) => "unauthorized",
         }
     }
 }

@@ -13,7 +13,8 @@ use crate::protocol::{ErrorCode, KEEPALIVE};
 const PATIENCE: Duration = Duration::from_secs(20);
 
 fn join() -> Message {
-    Message::Join { user_id: "door".parse().unwrap(), name: None, kind: Default::default(), accepts: Vec::new() }
+    let user_id = "door".parse().unwrap();
+    Message::Join { user_id, name: None, kind: Default::default(), accepts: Vec::new(), token: None }
 }
 
 fn settings(url: String) -> SignalingSettings {

@@ -3,7 +3,7 @@
 //! sender's text to the byte.
 //!
 //! A glance vouches for what it understands: where it says yes, [`parse`](super::parse) says the same. Whatever is
-//! unusual (a key said twice, an escape in a key, a field of an unexpected shape, any error) it leaves to `parse`, which
+//! unusual (a key said twice, an escape in a key, a field of an unexpected shape, one that only the server says, any error) it leaves to `parse`, which
 //! alone has the last word.
 
 #[cfg(test)]
@@ -47,8 +47,9 @@ const ANSWER: usize = 5;
 const CANDIDATE: usize = 6;
 const KIND: usize = 7;
 const REASON: usize = 8;
-const KEYS: [&[u8]; 9] =
-    [b"type", b"userId", b"targetId", b"callId", b"offer", b"answer", b"candidate", b"kind", b"reason"];
+const RIGHTS: usize = 9;
+const KEYS: [&[u8]; 10] =
+    [b"type", b"userId", b"targetId", b"callId", b"offer", b"answer", b"candidate", b"kind", b"reason", b"rights"];
 
 /// Those of `offer` and `answer`, and of `candidate`.
 const DESCRIPTION: [&[u8]; 2] = [b"type", b"sdp"];
@@ -87,6 +88,10 @@ pub fn glance(text: &str) -> Option<Glance<'_>> {
         Value::Number(_) | Value::Object(_) | Value::Other => return None,
     };
     if !found[CALL].is_nothing() && !(1..=MAX_CALL_ID_BYTES).contains(&found[CALL].text()?.len()) {
+        return None;
+    }
+    // Only the server says what somebody may do.
+    if !matches!(found[RIGHTS], Value::Absent) {
         return None;
     }
     // The two descriptions share their places: a message with both is for somebody with more time.

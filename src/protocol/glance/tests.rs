@@ -85,6 +85,9 @@ fn the_rest_is_left_to_those_who_read_in_full() {
         r#"{"type":"candidate","targetId":"door","candidate":{"candidate":"x","sdpMLineIndex":65536}}"#,
         r#"{"type":"candidate","targetId":"door","candidate":{"candidate":"x","sdpMLineIndex":-1}}"#,
         r#"{"type":"leave","targetId":"door","reason":7}"#,
+        r#"{"type":"offer","targetId":"door","offer":{"type":"offer","sdp":""},"rights":["view"]}"#,
+        r#"{"type":"ringing","targetId":"door","rights":null}"#,
+        r#"{"type":"ringing","targetId":"door","right\u0073":[]}"#,
         &deep,
         &long,
         &call,
@@ -146,7 +149,7 @@ proptest! {
     fn a_glance_and_a_reading_agree(
         topic in prop::sample::select(vec!["offer", "answer", "candidate", "ringing", "leave", "join", "error"]),
         fields in prop::collection::vec((prop::sample::select(vec![
-            "userId", "targetId", "callId", "offer", "answer", "candidate", "kind", "reason", "type", "x", r"user\u0049d",
+            "userId", "targetId", "callId", "offer", "answer", "candidate", "kind", "reason", "type", "rights", "x", r"user\u0049d",
         ]), value()), 0..6),
         sound in any::<bool>(),
         cut in any::<prop::sample::Index>(),

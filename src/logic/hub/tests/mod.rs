@@ -1,8 +1,10 @@
 //! The hub and its readers in virtual time: a world in which every message that anybody hears is checked, and by subject
 //! what happens in it.
 
+mod access;
 mod claims;
 mod gate;
+mod household;
 mod presence;
 mod random;
 mod route;
@@ -14,6 +16,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use super::{ConnId, Directory, Hub, HubSettings, Input, Line, Origin, Output, Reader, Step, Whose};
+use crate::logic::access::Pass;
 use crate::logic::websocket::Frame;
 use crate::protocol::MAX_MESSAGE_BYTES;
 
@@ -33,6 +36,13 @@ struct World {
     heard: BTreeMap<ConnId, Vec<Value>>,
     /// The ID that `joined` told each connection last.
     names: BTreeMap<ConnId, String>,
+    /// What counts for each connection.
+    passes: BTreeMap<ConnId, Pass>,
+    tokens: BTreeMap<String, Pass>,
+    /// Everything that ever counted for an ID.
+    ever: BTreeMap<String, Vec<Pass>>,
+    /// Pairs that may be in a call, in both orders.
+    calls: BTreeSet<(String, String)>,
     /// The connection that was told last that an ID is its own.
     holders: BTreeMap<String, ConnId>,
     /// Who is online, as each connection has to think.
@@ -88,6 +98,10 @@ impl World {
             pinged: Vec::new(),
             heard: BTreeMap::new(),
             names: BTreeMap::new(),
+            passes: BTreeMap::new(),
+            tokens: BTreeMap::new(),
+            ever: BTreeMap::new(),
+            calls: BTreeSet::new(),
             holders: BTreeMap::new(),
             views: BTreeMap::new(),
             slow: BTreeMap::new(),
@@ -134,9 +148,16 @@ impl World {
                 self.pinged.push(conn);
                 self.readers.get_mut(&conn).unwrap().asked = true;
             }
-            Output::Enter { user, conn } => {
+            Output::Authorise { conn, token } => {
+                let pass = self.tokens.get(token.secret()).cloned().unwrap_or(Pass::Nobody);
+                self.passes.insert(conn, pass.clone());
+                inputs.push_back(Input::Authorised(conn, pass));
+            }
+            Output::Enter { user, pass, conn } => {
+                assert_eq!(self.passes.get(&conn), Some(&*pass));
+                self.ever.entry(user.to_string()).or_default().push((*pass).clone());
                 assert_eq!(self.names.get(&conn).map(String::as_str), Some(user.as_str()), "not joined yet");
-                self.directory.enter(user, Probe { conn, relayed: self.relayed.clone(), full: false });
+                self.directory.enter(user, pass, Probe { conn, relayed: self.relayed.clone(), full: false });
             }
             Output::Remove { user } => self.directory.remove(&user),
             Output::Settled { conn, member } => {
@@ -232,6 +253,13 @@ impl World {
                 }
             }
             "error" if message.get("userId").is_none() => {}
+            // Said by the server in a partner's name.
+            "leave" if message.get("conn").is_none() => {
+                let (from, target) = (text_of(&message["userId"]), text_of(&message["targetId"]));
+                assert_eq!((&message["reason"], self.names.get(&to)), (&json!("revoked"), Some(&target)));
+                self.calls.remove(&(from.clone(), target.clone()));
+                self.calls.remove(&(target, from));
+            }
             "pong" => {}
             // Whatever else comes is from another client, which wrote into it who it truly is.
             _ => {
@@ -240,8 +268,10 @@ impl World {
                 let target = text_of(&message["targetId"]);
                 assert_eq!(self.holders.get(&target), Some(&to), "not for {to:?}: {message}");
                 assert_eq!(self.names.get(&to), Some(&target));
+                self.check_permit(from, to, &message);
             }
         }
+        self.check_presence(to, &message);
         self.heard.entry(to).or_default().push(message);
         kind
     }
@@ -251,11 +281,16 @@ impl World {
     }
 
     fn connect_from(&mut self, conn: u64, origin: Origin) {
+        self.connect_with(conn, origin, Pass::Anybody);
+    }
+
+    fn connect_with(&mut self, conn: u64, origin: Origin, pass: Pass) {
         let conn = ConnId(conn);
+        self.passes.insert(conn, pass.clone());
         self.open.insert(conn);
         let reader = Reader::new(self.now);
         self.readers.insert(conn, Client { reader, asking: false, unread: VecDeque::new(), asked: false });
-        self.feed(Input::Connected(conn, origin));
+        self.feed(Input::Connected(conn, origin, pass));
     }
 
     fn say(&mut self, conn: u64, mut message: Value) {

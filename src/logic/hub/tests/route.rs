@@ -2,9 +2,11 @@
 
 use serde_json::json;
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::{Probe, World};
+use crate::logic::access::Pass;
 use crate::logic::hub::{ConnId, Reader, Step};
 use crate::protocol::{MAX_RATE_LIMITED, MESSAGE_BURST, close};
 
@@ -159,7 +161,7 @@ fn a_sender_hears_of_a_reader_that_takes_no_more() {
     world.join(2, "bert");
     world.take(1);
     let full = Probe { conn: ConnId(2), relayed: world.relayed.clone(), full: true };
-    world.directory.enter("bert".parse().unwrap(), full);
+    world.directory.enter("bert".parse().unwrap(), Arc::new(Pass::Anybody), full);
     world.say(1, json!({"type": "ringing", "targetId": "bert", "callId": "c7"}));
     let error = world.heard[&ConnId(1)].last().unwrap();
     assert_eq!(
