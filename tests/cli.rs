@@ -130,12 +130,50 @@ fn every_command_explains_itself() {
 }
 
 #[cfg(feature = "board")]
-const COMMANDS: &[&str] =
-    &["run", "server", "devices", "status", "call", "answer", "hangup", "check", "provision", "board", "completions"];
+const COMMANDS: &[&str] = &[
+    "run",
+    "server",
+    "devices",
+    "status",
+    "call",
+    "answer",
+    "hangup",
+    "invite",
+    "people",
+    "revoke",
+    "rename",
+    "token",
+    "erase",
+    "backup",
+    "restore",
+    "check",
+    "provision",
+    "board",
+    "completions",
+];
 #[cfg(all(feature = "device", not(feature = "board")))]
-const COMMANDS: &[&str] = &["run", "server", "devices", "status", "call", "answer", "hangup", "check", "completions"];
+const COMMANDS: &[&str] = &[
+    "run",
+    "server",
+    "devices",
+    "status",
+    "call",
+    "answer",
+    "hangup",
+    "invite",
+    "people",
+    "revoke",
+    "rename",
+    "token",
+    "erase",
+    "backup",
+    "restore",
+    "check",
+    "completions",
+];
 #[cfg(not(feature = "device"))]
-const COMMANDS: &[&str] = &["server", "check", "completions"];
+const COMMANDS: &[&str] =
+    &["server", "invite", "people", "revoke", "rename", "token", "erase", "backup", "restore", "check", "completions"];
 
 #[test]
 fn completions_know_the_commands() {

@@ -1,7 +1,7 @@
 //! What changes in a running daemon when its configuration is read again, and what has to wait for a restart.
 
 use super::keys::{KEYS, Key};
-use super::{Config, report};
+use super::{Access, Config, report};
 
 impl Config {
     /// The keys whose values are others in `to`.
@@ -23,6 +23,7 @@ impl Config {
             speaker: of.speaker.clone(),
             ice: of.ice.clone(),
             calls: of.calls.clone(),
+            access: Access { rights: of.access.rights, ..self.access },
             log: of.log,
             ..self.clone()
         }

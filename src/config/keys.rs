@@ -111,6 +111,13 @@ pub const KEYS: &[Key] = &[
         ),
     ),
     key(
+        "access.rights",
+        List,
+        r#"a list of "view", "talk", "ring", "open" and "manage""#,
+        Value(r#"["view", "talk", "ring", "open", "manage"]"#),
+    )
+    .live(),
+    key(
         "camera.source",
         Text,
         r#""auto", "/dev/videoN", "/dev/v4l/...", "name:NAME", "file:PATH.y4m", "synthetic" or "none""#,

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use crate::base::network::Network;
 use crate::base::text::{self, TextError};
-use crate::protocol::{IceServer, UserId};
+use crate::protocol::{IceServer, Rights, UserId};
 
 mod address;
 mod changes;
@@ -29,6 +29,9 @@ pub use surroundings::Surroundings;
 
 /// Read when no file is named. It may be missing: then everything has its default.
 pub const DEFAULT_FILE: &str = "/etc/callbox/callbox.toml";
+
+/// In the state directory, while there is no owner: the link that makes one. The server keeps it, and a card's report shows it.
+pub const FIRST_LINK: &str = "first-link";
 
 /// The whole configuration. Paths are as they will be opened: relative ones in the file are taken from its directory.
 #[derive(Clone, Debug, PartialEq)]
@@ -109,9 +112,17 @@ pub enum Tls {
     },
 }
 
-/// `[access]`: who may come in at the server.
+/// `[access]`: who may come in, and what they may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Access {
+pub struct Access {
+    /// At the server.
+    pub mode: Mode,
+    /// With this device, at most: whatever the server says, nobody has more.
+    pub rights: Rights,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
     /// Those whom the household has invited.
     Invited,
     /// Whoever reaches it.

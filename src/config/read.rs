@@ -11,9 +11,9 @@ use super::surroundings::{MIN_CONNECTIONS, Surroundings};
 use super::values;
 use super::{
     Access, Answer, Calls, Camera, CameraFormat, CameraSource, Config, Control, Ice, IcePolicy, Identity,
-    MicrophoneSource, Serving, Signaling, SpeakerSink, State, Tls,
+    MicrophoneSource, Mode, Serving, Signaling, SpeakerSink, State, Tls,
 };
-use crate::protocol::IceServer;
+use crate::protocol::{IceServer, Rights};
 
 /// `problems` are those that the layers had already.
 pub(super) fn config(
@@ -103,13 +103,13 @@ impl Reader<'_> {
     }
 
     fn tls(&mut self, listen: &SocketAddr) -> Tls {
-        let mode = if address::is_loopback(listen) { Mode::Off } else { Mode::Auto };
-        let modes = [("auto", Mode::Auto), ("files", Mode::Files), ("off", Mode::Off)];
+        let mode = if address::is_loopback(listen) { TlsMode::Off } else { TlsMode::Auto };
+        let modes = [("auto", TlsMode::Auto), ("files", TlsMode::Files), ("off", TlsMode::Off)];
         let mode = self.word("server.tls.mode", &modes).unwrap_or(mode);
         let cert_file = self.get("server.tls.cert_file", values::readable_file);
         let key_file = self.get("server.tls.key_file", values::readable_file);
         match mode {
-            Mode::Files => {
+            TlsMode::Files => {
                 for key in ["server.tls.cert_file", "server.tls.key_file"] {
                     if self.layers.get(key).is_none() {
                         self.refuse("server.tls.mode", &format!("needs {key}, the path of a PEM file"));
@@ -118,13 +118,13 @@ impl Reader<'_> {
                 let (cert_file, key_file) = (cert_file.unwrap_or_default(), key_file.unwrap_or_default());
                 Tls::Files { cert_file, key_file }
             }
-            Mode::Auto | Mode::Off => {
+            TlsMode::Auto | TlsMode::Off => {
                 for key in ["server.tls.cert_file", "server.tls.key_file"] {
                     if self.layers.get(key).is_some() {
                         self.refuse(key, "is for [server.tls] mode = \"files\" only");
                     }
                 }
-                if mode == Mode::Auto { Tls::Auto } else { Tls::Off }
+                if mode == TlsMode::Auto { Tls::Auto } else { Tls::Off }
             }
         }
     }
@@ -133,8 +133,15 @@ impl Reader<'_> {
     fn access(&mut self, server: &Serving) -> Access {
         let alone =
             address::is_loopback(&server.listen) && server.names.is_empty() && server.trusted_proxies.is_empty();
-        let usual = if alone { Access::Open } else { Access::Invited };
-        self.word("access.mode", &[("invited", Access::Invited), ("open", Access::Open)]).unwrap_or(usual)
+        let usual = if alone { Mode::Open } else { Mode::Invited };
+        let mode = self.word("access.mode", &[("invited", Mode::Invited), ("open", Mode::Open)]).unwrap_or(usual);
+        let rights = self.get("access.rights", |node| {
+            let Value::List(items) = &node.value else { return Err(None) };
+            let right = |item: &Node| item.value.as_text().and_then(|text| text.parse::<Rights>().ok());
+            items.iter().map(|item| right(item).ok_or(None)).collect::<Result<Vec<_>, _>>()
+        });
+        let all = |rights: Vec<Rights>| rights.into_iter().flat_map(Rights::iter).collect::<Vec<_>>().into();
+        Access { mode, rights: rights.map_or(Rights::ALL, all) }
     }
 
     fn camera(&mut self) -> Camera {
@@ -306,7 +313,7 @@ impl Reader<'_> {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Mode {
+enum TlsMode {
     Auto,
     Files,
     Off,

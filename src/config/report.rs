@@ -6,7 +6,7 @@ use super::address::{self, IceUrl};
 use super::keys::{Form, KEYS};
 use super::layers::{Layers, Origin, Value};
 use super::surroundings::Surroundings;
-use super::{Access, Answer, Config, IcePolicy, Tls};
+use super::{Answer, Config, IcePolicy, Mode, Tls};
 use crate::protocol::IceServer;
 
 /// Shown in place of a secret.
@@ -69,7 +69,7 @@ pub(super) fn warnings(config: &Config, layers: &Layers, surroundings: &Surround
     };
     let server = &config.server;
     if !address::is_loopback(&server.listen) {
-        if config.access == Access::Open {
+        if config.access.mode == Mode::Open {
             warn("access.mode", format!("whoever reaches {} can call, unasked and without a name", server.listen));
         }
         if server.tls == Tls::Off {
@@ -144,7 +144,8 @@ pub(super) fn value(config: &Config, path: &str) -> Option<String> {
         ),
         "server.tls.cert_file" => tls_file(true),
         "server.tls.key_file" => tls_file(false),
-        "access.mode" => Some(if config.access == Access::Invited { "invited" } else { "open" }.to_owned()),
+        "access.mode" => Some(if config.access.mode == Mode::Invited { "invited" } else { "open" }.to_owned()),
+        "access.rights" => Some(list(config.access.rights.iter().map(|right| right.name().to_owned()))),
         "camera.source" => Some(config.camera.source.to_string()),
         "camera.width" => Some(config.camera.width.to_string()),
         "camera.height" => Some(config.camera.height.to_string()),

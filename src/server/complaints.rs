@@ -64,6 +64,9 @@ impl Complaints {
             Refused::BadHost | Refused::BadOrigin | Refused::ServerFull => log::Level::Warn,
             // Somebody looked at the address in a browser.
             Refused::NotAWebSocket => log::Level::Info,
+            // A browser comes back with a session that was taken back.
+            Refused::Unauthorized => log::Level::Info,
+            Refused::TooManyAttempts | Refused::Unavailable => log::Level::Warn,
         };
         log::log!(level, host, origin, code, status, further; "a WebSocket was refused: {}", refused.message());
     }

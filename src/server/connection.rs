@@ -357,7 +357,8 @@ mod tests {
     use tokio::sync::mpsc;
 
     use super::*;
-    use crate::logic::hub::{ConnId, Origin};
+    use crate::logic::access::Pass;
+    use crate::logic::hub::{ConnId, Origin, Standing};
     use crate::server::exchange::Event;
 
     /// A client's text, which is short.
@@ -381,7 +382,7 @@ mod tests {
         for (begun, then) in [(join.clone(), frame(r#"{"type":"leave"}"#)), (Vec::new(), join)] {
             let (shared, mut events) = Shared::alone();
             let (mut client, stream) = tokio::io::duplex(100_000);
-            let line = shared.connect(Origin::Local);
+            let line = shared.connect(Origin::Local, Pass::Anybody);
             tokio::spawn(Connection::new(stream, begun, line, shared.clone()).attend());
             tokio::task::yield_now().await;
             client.write_all(&then).await.unwrap();
@@ -395,7 +396,7 @@ mod tests {
     async fn what_comes_while_the_hub_is_asked_is_kept_and_bounded() {
         let (shared, mut events) = Shared::alone();
         let (mut client, stream) = tokio::io::duplex(MAX_MESSAGE_BYTES / 4);
-        let line = shared.connect(Origin::Local);
+        let line = shared.connect(Origin::Local, Pass::Anybody);
         let join = frame(r#"{"type":"join","userId":"anna"}"#);
         tokio::spawn(Connection::new(stream, join, line.clone(), shared.clone()).attend());
         assert!(matches!(heard(&mut events).await, Input::Asked(..)));
@@ -410,7 +411,7 @@ mod tests {
         };
         tokio::time::timeout(Duration::from_secs(10), kept).await.expect("a message's worth");
         assert!(line.held() <= 2 * MAX_MESSAGE_BYTES && !flood.is_finished(), "the rest waits in the socket");
-        line.settle(Some("anna".parse().unwrap()));
+        line.settle(Some(Standing { id: "anna".parse().unwrap(), pass: Arc::new(Pass::Anybody) }));
         assert!(matches!(heard(&mut events).await, Input::Asked(..)), "its next question");
     }
 }

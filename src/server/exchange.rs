@@ -10,11 +10,13 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::MissedTickBehavior;
 
 use super::ServerSettings;
+use super::authority::Authority;
 use super::care::{Care, Finding};
 use super::complaints::{Complaints, Places};
 use super::line::{End, Ledger, Line, NO_ROOM, TOO_SLOW};
 use super::listen::Tasks;
 use crate::base::task::answers;
+use crate::logic::access::Pass;
 use crate::logic::hub::{ConnId, Directory, Hub, HubSettings, Input, Origin, Output};
 use crate::protocol::{IceServer, Kind, close};
 
@@ -31,7 +33,7 @@ const FAR: Duration = Duration::from_secs(3600);
 pub struct Shared {
     pub directory: Directory<Arc<Line>>,
     /// Without a limit of its own: each connection has at most a handful of events under way (that it is there, one
-    /// question, one sign of life, one frame of presence, that it has gone).
+    /// question, what a token counts for, one sign of life, one frame of presence, that it has gone).
     events: mpsc::UnboundedSender<Event>,
     ledger: Arc<Ledger>,
     next: AtomicU64,
@@ -39,7 +41,7 @@ pub struct Shared {
 }
 
 pub enum Event {
-    Connected(Arc<Line>, Origin),
+    Connected(Arc<Line>, Origin, Pass),
     Hub(Input),
 }
 
@@ -82,21 +84,26 @@ impl ServerHandle {
 }
 
 /// Starts the hub's task.
-pub fn start(settings: &ServerSettings, complaints: Arc<Complaints>, tasks: &Tasks) -> (Arc<Shared>, ServerHandle) {
+pub fn start(
+    settings: &ServerSettings,
+    authority: Box<dyn Authority>,
+    complaints: Arc<Complaints>,
+    tasks: &Tasks,
+) -> (Arc<Shared>, ServerHandle) {
     let (events, inbox) = mpsc::unbounded_channel();
     let (questions, asked) = mpsc::channel(QUESTIONS);
-    let (desk, status) = Desk::open(settings, complaints, events);
+    let (desk, status) = Desk::open(settings, authority, complaints, events);
     let shared = desk.shared.clone();
     tasks.spawn(desk.run(inbox, asked, tasks.clone()));
     (shared, ServerHandle { questions, status })
 }
 
 impl Shared {
-    /// The line of a new connection.
-    pub fn connect(&self, origin: Origin) -> Arc<Line> {
+    /// The line of a new connection, and what counts for it.
+    pub fn connect(&self, origin: Origin, pass: Pass) -> Arc<Line> {
         let id = ConnId(self.next.fetch_add(1, Relaxed));
         let line = Arc::new(Line::new(id, self.ledger.clone()));
-        if self.events.send(Event::Connected(line.clone(), origin)).is_err() {
+        if self.events.send(Event::Connected(line.clone(), origin, pass)).is_err() {
             line.close(SHUTDOWN);
         }
         line
@@ -121,6 +128,7 @@ struct Desk {
     hub: Hub,
     shared: Arc<Shared>,
     lines: HashMap<ConnId, (Arc<Line>, Care)>,
+    authority: Box<dyn Authority>,
     complaints: Arc<Complaints>,
     status: watch::Sender<String>,
     /// When the status was told last, and whether it has changed since.
@@ -131,6 +139,7 @@ struct Desk {
 impl Desk {
     fn open(
         settings: &ServerSettings,
+        authority: Box<dyn Authority>,
         complaints: Arc<Complaints>,
         events: mpsc::UnboundedSender<Event>,
     ) -> (Desk, watch::Receiver<String>) {
@@ -144,7 +153,8 @@ impl Desk {
         let ServerSettings { ice_servers, max_connections, .. } = settings.clone();
         let hub = Hub::new(&HubSettings { ice_servers, max_connections }, &shared.directory);
         let (tell, status) = watch::channel(describe(&hub));
-        (Desk { hub, shared, lines: HashMap::new(), complaints, status: tell, told: None, stale: false }, status)
+        let lines = HashMap::new();
+        (Desk { hub, shared, lines, authority, complaints, status: tell, told: None, stale: false }, status)
     }
 
     async fn run(
@@ -197,7 +207,7 @@ impl Desk {
         // Whoever connects from here on finds the queue closed.
         events.close();
         while let Ok(event) = events.try_recv() {
-            if let Event::Connected(line, _) = event {
+            if let Event::Connected(line, ..) = event {
                 line.close(SHUTDOWN);
             }
         }
@@ -206,10 +216,10 @@ impl Desk {
 
     fn take(&mut self, event: Event) {
         match event {
-            Event::Connected(line, origin) => {
+            Event::Connected(line, origin, pass) => {
                 let id = line.id;
                 self.lines.insert(id, (line, Care::default()));
-                self.handle(Input::Connected(id, origin));
+                self.handle(Input::Connected(id, origin, pass));
             }
             Event::Hub(input) => {
                 if let Input::Gone(id) = input {
@@ -240,8 +250,9 @@ impl Desk {
                     line.ask();
                 }
             }
-            Output::Enter { user, conn } => match line(&conn) {
-                Some(line) => self.shared.directory.enter(user, line.clone()),
+            Output::Authorise { conn, token } => self.authority.authorise(conn, token, &self.shared),
+            Output::Enter { user, pass, conn } => match line(&conn) {
+                Some(line) => self.shared.directory.enter(user, pass, line.clone()),
                 // It has gone, and the hub is about to hear it.
                 None => self.shared.directory.remove(&user),
             },
@@ -330,12 +341,15 @@ fn describe(hub: &Hub) -> String {
 }
 
 #[cfg(test)]
+use super::authority::NoTokens;
+
+#[cfg(test)]
 impl Desk {
     /// Without its task; what that would be told comes out here.
     fn alone() -> (Desk, watch::Receiver<String>, mpsc::UnboundedReceiver<Event>) {
         let settings = ServerSettings::new(std::net::SocketAddr::from(([127, 0, 0, 1], 0)));
         let (events, inbox) = mpsc::unbounded_channel();
-        let (desk, status) = Desk::open(&settings, Arc::default(), events);
+        let (desk, status) = Desk::open(&settings, Box::new(NoTokens), Arc::default(), events);
         (desk, status, inbox)
     }
 }
@@ -365,7 +379,7 @@ mod tests {
     fn those_who_take_the_most_are_cut_until_the_rest_has_room() {
         const MIB: usize = 1024 * 1024;
         let (mut desk, _status, mut inbox) = Desk::alone();
-        let lines: Vec<_> = (0..5).map(|_| desk.shared.connect(Origin::Local)).collect();
+        let lines: Vec<_> = (0..5).map(|_| desk.shared.connect(Origin::Local, Pass::Anybody)).collect();
         while let Ok(event) = inbox.try_recv() {
             desk.take(event);
         }

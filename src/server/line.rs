@@ -12,9 +12,9 @@ use futures_util::task::AtomicWaker;
 use tokio::sync::Notify;
 
 use crate::base::lock::lock;
-use crate::logic::hub::{self, ConnId};
+use crate::logic::hub::{self, ConnId, Standing};
 use crate::logic::websocket::Frame;
-use crate::protocol::{UserId, close};
+use crate::protocol::close;
 
 /// Frames that wait for one client. A further one from another client is refused, and its sender told.
 const WAITING_FRAMES: usize = 1024;
@@ -49,7 +49,7 @@ struct Queue {
     frames: VecDeque<Waiting>,
     end: Option<End>,
     /// The hub's answer to what was asked.
-    settled: Option<Option<UserId>>,
+    settled: Option<Option<Standing>>,
 }
 
 pub struct Waiting {
@@ -139,7 +139,7 @@ impl Line {
         }
     }
 
-    pub fn settle(&self, member: Option<UserId>) {
+    pub fn settle(&self, member: Option<Standing>) {
         lock(&self.queue).settled = Some(member);
         self.task.wake();
     }
@@ -203,7 +203,7 @@ impl Line {
         queue.end
     }
 
-    pub fn settled(&self) -> Option<Option<UserId>> {
+    pub fn settled(&self) -> Option<Option<Standing>> {
         lock(&self.queue).settled.take()
     }
 

@@ -1,9 +1,13 @@
 //! The signaling server: an axum shell around [`crate::logic::hub`], with the call page beside it.
 //!
 //! `listen` accepts connections as long as `lobby` has room, `page` and `socket` answer them, `connection` serves one
-//! client over its `line`, `exchange` owns the hub, `tls` looks after the certificate, `landing` tells people how to trust
-//! it. All of it runs on a thread of its own, so that a flood of handshakes keeps nothing else in the process waiting.
+//! client over its `line`, `exchange` owns the hub, `access` knows who may come in, `tls` looks after the certificate,
+//! `landing` tells people how to trust it. All of it runs on a thread of its own, so that a flood of handshakes keeps nothing
+//! else in the process waiting.
 
+mod access;
+mod addresses;
+mod authority;
 mod care;
 mod complaints;
 mod connection;
@@ -22,7 +26,7 @@ mod tls;
 mod workers;
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,7 +35,9 @@ use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 
 use crate::base::network::Network;
-use crate::protocol::IceServer;
+use crate::protocol::{IceServer, UserId};
+use crate::store::StoreError;
+use access::{Access, Way};
 use complaints::Complaints;
 use hosts::Hosts;
 use listen::{Entrance, Tasks};
@@ -41,6 +47,8 @@ use socket::Doors;
 use tls::{CaInfo, Tls};
 use workers::Workers;
 
+pub use access::api::{INVITATION_LIFE, link as invitation_link};
+pub use addresses::outside_urls;
 pub use exchange::ServerHandle;
 pub use tls::{Shown, TlsError};
 
@@ -60,6 +68,7 @@ pub struct ServerSettings {
     /// Whose `X-Forwarded-For` says whom a request comes from.
     pub trusted_proxies: Vec<Network>,
     pub tls: TlsSettings,
+    pub access: AccessSettings,
     /// Handed to everybody who joins.
     pub ice_servers: Vec<IceServer>,
     /// WebSocket connections; further ones are told `serverFull`.
@@ -81,8 +90,18 @@ pub enum TlsSettings {
     Files { cert: PathBuf, key: PathBuf },
 }
 
+/// Who comes in.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum AccessSettings {
+    /// Whoever reaches the server.
+    #[default]
+    Open,
+    /// Those whom the memory in `state_dir` knows, and `device`, which embeds this server.
+    Invited { state_dir: PathBuf, device: Option<UserId> },
+}
+
 impl ServerSettings {
-    /// Plain HTTP at `listen`, no ICE servers, the usual limits.
+    /// Plain HTTP at `listen`, open, no ICE servers, the usual limits.
     pub fn new(listen: SocketAddr) -> ServerSettings {
         ServerSettings {
             listen,
@@ -90,6 +109,7 @@ impl ServerSettings {
             names: Vec::new(),
             trusted_proxies: Vec::new(),
             tls: TlsSettings::Off,
+            access: AccessSettings::Open,
             ice_servers: Vec::new(),
             max_connections: 1000,
             max_others: 1000,
@@ -117,6 +137,10 @@ pub enum ServerError {
     Listen { address: SocketAddr, key: &'static str, error: io::Error },
     #[error(transparent)]
     Tls(#[from] TlsError),
+    #[error(transparent)]
+    Memory(#[from] StoreError),
+    #[error("the thread of the server's memory does not start: {0}")]
+    Keeper(io::Error),
     #[error("the signaling server's thread does not start: {0}")]
     Workers(io::Error),
 }
@@ -128,6 +152,8 @@ pub struct Server {
     scheme: &'static str,
     ca: Option<CaInfo>,
     shown: Option<Shown>,
+    /// The first owner's link, if it was made now.
+    first: Option<String>,
     handle: ServerHandle,
     pass: Arc<str>,
     /// Dropped or changed: everything ends.
@@ -158,15 +184,17 @@ impl Server {
         let shown = tls.as_ref().map(Tls::shown);
         let scheme = if tls.is_some() { "https" } else { "http" };
 
+        let (access, first) = access::open(&settings).await?;
+
         let (stop, stopped) = watch::channel(());
         let (over, tasks_over) = mpsc::channel(1);
         let tasks = Tasks::new(stopped, over);
         let complaints = Arc::new(Complaints::default());
-        let (shared, handle) = exchange::start(&settings, complaints.clone(), &tasks);
+        let (shared, handle) = exchange::start(&settings, access.authority(), complaints.clone(), &tasks);
         let proxies = Arc::new(Proxies::new(&settings.trusted_proxies));
         let pass: Arc<str> = std::iter::repeat_with(fastrand::alphanumeric).take(PASS).collect::<String>().into();
         let site = page::router(Doors {
-            shared,
+            shared: shared.clone(),
             tasks: tasks.clone(),
             hosts: Arc::new(match &tls {
                 Some(_) => Hosts::proved(&settings.names),
@@ -175,7 +203,12 @@ impl Server {
             proxies: proxies.clone(),
             complaints: complaints.clone(),
             pass: pass.clone(),
+            access: access.clone(),
+            way: if tls.is_some() { Way::Tls } else { Way::Plain },
         });
+        if let Access::Invited(household) = access {
+            tasks.spawn(access::watch(household, shared, tasks.clone()));
+        }
         let entrance = match &tls {
             Some(tls) => Entrance::Tls { acceptor: tls.acceptor(), site, plain: landing::redirect(scheme, None) },
             None => Entrance::Plain(site),
@@ -200,7 +233,19 @@ impl Server {
             });
         }
         log::info!(address:%, scheme; "signaling server listens");
-        Ok(Server { address, http_address, scheme, ca, shown, handle, pass, stop, tasks_over, _workers: workers })
+        Ok(Server {
+            address,
+            http_address,
+            scheme,
+            ca,
+            shown,
+            first,
+            handle,
+            pass,
+            stop,
+            tasks_over,
+            _workers: workers,
+        })
     }
 
     pub fn local_addr(&self) -> SocketAddr {
@@ -223,13 +268,18 @@ impl Server {
 
     /// Addresses of the page for a person to open, the best one first.
     pub fn page_urls(&self) -> Vec<String> {
-        urls(self.scheme, self.address)
+        addresses::urls(self.scheme, self.address)
+    }
+
+    /// The link that makes the first owner, where this start made it: for the terminal, and never for a log.
+    pub fn first_link(&self) -> Option<String> {
+        self.first.clone()
     }
 
     /// Addresses of the page that says how to trust the local certificate authority, the best one first.
     pub fn trust_urls(&self) -> Vec<String> {
         match (self.http_address, &self.ca) {
-            (Some(address), Some(_)) => urls("http", address),
+            (Some(address), Some(_)) => addresses::urls("http", address),
             (Some(_), None) | (None, Some(_)) | (None, None) => Vec::new(),
         }
     }
@@ -265,20 +315,4 @@ fn bind(address: SocketAddr, key: &'static str) -> Result<TcpListener, ServerErr
         io::ErrorKind::AddrNotAvailable => ServerError::NoSuchAddress { address, key },
         _ => ServerError::Listen { address, key, error },
     })
-}
-
-fn urls(scheme: &str, address: SocketAddr) -> Vec<String> {
-    let hosts = match address.ip() {
-        ip if ip.is_unspecified() => tls::own_hosts(ip),
-        ip => vec![host(ip)],
-    };
-    hosts.iter().map(|host| format!("{scheme}://{host}:{}/", address.port())).collect()
-}
-
-/// As in a URL.
-fn host(ip: IpAddr) -> String {
-    match ip {
-        IpAddr::V4(ip) => ip.to_string(),
-        IpAddr::V6(ip) => format!("[{ip}]"),
-    }
 }

@@ -8,6 +8,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use rust_embed::RustEmbed;
 
+use super::access;
 use super::socket::{self, Doors};
 
 /// `web/` as it was at build time (in debug builds: as it is now).
@@ -34,6 +35,7 @@ pub fn router(doors: Doors) -> Router {
         .route("/", get(root))
         .route("/ws", get(web_socket))
         .route("/healthz", get(async || "ok\n"))
+        .merge(access::api::router())
         .fallback_service(get(file))
         .layer(axum::middleware::map_response(with_headers))
         .with_state(doors)
@@ -41,13 +43,13 @@ pub fn router(doors: Doors) -> Router {
 
 async fn root(State(doors): State<Doors>, request: Request) -> Response {
     match socket::is_upgrade(&request) {
-        true => socket::answer(request, &doors),
+        true => socket::answer(request, &doors).await,
         false => serve("index.html", request.headers()),
     }
 }
 
 async fn web_socket(State(doors): State<Doors>, request: Request) -> Response {
-    socket::answer(request, &doors)
+    socket::answer(request, &doors).await
 }
 
 async fn file(uri: Uri, headers: HeaderMap) -> Response {

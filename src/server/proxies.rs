@@ -11,6 +11,8 @@ use crate::logic::hub::Origin;
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
+const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+
 /// The proxies whose word counts.
 pub struct Proxies(Vec<Network>);
 
@@ -35,6 +37,12 @@ impl Proxies {
             (address, origin) = (caller, Origin::of(caller));
         }
         origin
+    }
+
+    /// Whether the page that asks was reached over TLS as far as the last proxy, which speaks plain HTTP to us.
+    pub fn came_over_tls(&self, peer: Peer, headers: &HeaderMap) -> bool {
+        let said = headers.get_all(FORWARDED_PROTO).into_iter().next_back();
+        self.trust(peer.address()) && said.is_some_and(|said| said.as_bytes().eq_ignore_ascii_case(b"https"))
     }
 
     fn trust(&self, address: IpAddr) -> bool {

@@ -1,7 +1,18 @@
 //! What of the configuration concerns the server.
 
-use super::{ServerSettings, TlsSettings};
-use crate::config::{Config, Tls};
+use super::{AccessSettings, ServerSettings, TlsSettings};
+use crate::config::{Config, Mode, Tls};
+
+impl ServerSettings {
+    /// For the server that the device of this configuration embeds.
+    pub fn embedded(config: &Config) -> ServerSettings {
+        let mut settings = ServerSettings::from(config);
+        if let AccessSettings::Invited { device, .. } = &mut settings.access {
+            *device = Some(config.device.id.clone());
+        }
+        settings
+    }
+}
 
 impl From<&Config> for ServerSettings {
     fn from(config: &Config) -> ServerSettings {
@@ -17,6 +28,10 @@ impl From<&Config> for ServerSettings {
             max_connections: config.server.max_connections as usize,
             max_others: config.server.max_others as usize,
             tls,
+            access: match config.access.mode {
+                Mode::Open => AccessSettings::Open,
+                Mode::Invited => AccessSettings::Invited { state_dir: config.state.dir.clone(), device: None },
+            },
             ice_servers: config.ice.servers.clone(),
             ..ServerSettings::new(config.server.listen)
         }

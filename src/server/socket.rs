@@ -13,6 +13,7 @@ use serde_json::json;
 use tokio_rustls::server::TlsStream;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
+use super::access::{Access, Shown, Visit, Way, bearer};
 use super::complaints::Complaints;
 use super::connection::Connection;
 use super::exchange::Shared;
@@ -20,6 +21,7 @@ use super::hosts::Hosts;
 use super::lingering::Lingering;
 use super::listen::{Peer, Tasks};
 use super::proxies::Proxies;
+use crate::logic::access::Pass;
 use crate::logic::hub::Origin;
 
 /// What a WebSocket needs of the server.
@@ -32,6 +34,27 @@ pub struct Doors {
     pub complaints: Arc<Complaints>,
     /// What the device that embeds this server shows to have the place that is kept for it.
     pub pass: Arc<str>,
+    pub access: Access,
+    /// How pages reach this server, unless a proxy says otherwise.
+    pub way: Way,
+}
+
+impl Doors {
+    /// Whom a request comes from.
+    pub fn origin(&self, headers: &HeaderMap, peer: Option<Peer>) -> Origin {
+        match peer {
+            Some(peer) => self.proxies.origin(peer, headers),
+            None => Origin::Local,
+        }
+    }
+
+    /// How its page was reached.
+    pub fn way(&self, headers: &HeaderMap, peer: Option<Peer>) -> Way {
+        match peer {
+            Some(peer) if self.proxies.came_over_tls(peer, headers) => Way::Tls,
+            Some(_) | None => self.way,
+        }
+    }
 }
 
 /// Why a request does not become a WebSocket. The page asks by a plain request, and finds the name in the answer.
@@ -41,6 +64,11 @@ pub enum Refused {
     BadOrigin,
     ServerFull,
     NotAWebSocket,
+    /// What was shown lets nobody in.
+    Unauthorized,
+    TooManyAttempts,
+    /// Nobody can tell now what was shown is worth.
+    Unavailable,
 }
 
 impl Refused {
@@ -49,6 +77,9 @@ impl Refused {
             Refused::BadHost | Refused::BadOrigin => StatusCode::FORBIDDEN,
             Refused::ServerFull => StatusCode::SERVICE_UNAVAILABLE,
             Refused::NotAWebSocket => StatusCode::UPGRADE_REQUIRED,
+            Refused::Unauthorized => StatusCode::UNAUTHORIZED,
+            Refused::TooManyAttempts => StatusCode::TOO_MANY_REQUESTS,
+            Refused::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 
@@ -58,6 +89,9 @@ impl Refused {
             Refused::BadOrigin => "badOrigin",
             Refused::ServerFull => "serverFull",
             Refused::NotAWebSocket => "notAWebSocket",
+            Refused::Unauthorized => "unauthorized",
+            Refused::TooManyAttempts => "tooManyAttempts",
+            Refused::Unavailable => "unavailable",
         }
     }
 
@@ -71,6 +105,9 @@ impl Refused {
             }
             Refused::ServerFull => "the server is full; try again later",
             Refused::NotAWebSocket => "this address speaks WebSocket",
+            Refused::Unauthorized => "you need an invitation, or a token that counts",
+            Refused::TooManyAttempts => "too many wrong tries; wait a little",
+            Refused::Unavailable => "the server's memory does not answer",
         }
     }
 }
@@ -81,13 +118,18 @@ pub fn is_upgrade(request: &Request) -> bool {
 }
 
 /// Answers a request at an address where the WebSocket is.
-pub fn answer(mut request: Request, doors: &Doors) -> Response {
+pub async fn answer(mut request: Request, doors: &Doors) -> Response {
+    let peer = request.extensions().get::<Peer>().copied();
     if is_upgrade(&request) {
         let headers = request.headers();
         let origin = headers.get(header::ORIGIN);
-        return match doors.hosts.admit(headers, origin).map(|()| handshake(&request)) {
-            Ok(Some(key)) => open(&mut request, &key, doors),
-            Ok(None) => refuse(Refused::NotAWebSocket, request.headers(), doors),
+        let key = match doors.hosts.admit(headers, origin).map(|()| handshake(&request)) {
+            Ok(Some(key)) => key,
+            Ok(None) => return refuse(Refused::NotAWebSocket, headers, doors),
+            Err(refused) => return refuse(refused, headers, doors),
+        };
+        return match caller(request.headers(), peer, doors).await {
+            Ok(caller) => open(&mut request, &key, doors, caller),
             Err(refused) => refuse(refused, request.headers(), doors),
         };
     }
@@ -98,9 +140,13 @@ pub fn answer(mut request: Request, doors: &Doors) -> Response {
     let refused = match doors.hosts.admit(headers, origin) {
         Err(refused) if asks_why => refused,
         Ok(()) if asks_why && doors.shared.is_full() => Refused::ServerFull,
+        Ok(()) if asks_why => match caller(headers, peer, doors).await {
+            Ok(_) => Refused::NotAWebSocket,
+            Err(refused) => refused,
+        },
         Ok(()) | Err(_) => Refused::NotAWebSocket,
     };
-    refuse(refused, headers, doors)
+    refuse(refused, request.headers(), doors)
 }
 
 /// In JSON for those who ask for it, and else in plain words.
@@ -129,20 +175,33 @@ fn handshake(request: &Request) -> Option<HeaderValue> {
     headers.get(header::SEC_WEBSOCKET_KEY).filter(|_| sound).cloned()
 }
 
-fn open(request: &mut Request, key: &HeaderValue, doors: &Doors) -> Response {
-    let own = request.headers().get(header::AUTHORIZATION).is_some_and(|shown| {
-        shown.as_bytes().strip_prefix(b"Bearer ").is_some_and(|pass| pass == doors.pass.as_bytes())
-    });
-    let origin = match request.extensions().get::<Peer>() {
-        _ if own => Origin::Own,
-        Some(peer) => doors.proxies.origin(*peer, request.headers()),
-        None => Origin::Local,
-    };
+/// Whoever asks for a WebSocket, and what lets them in.
+struct Caller {
+    origin: Origin,
+    pass: Pass,
+    visit: Option<Visit>,
+}
+
+async fn caller(headers: &HeaderMap, peer: Option<Peer>, doors: &Doors) -> Result<Caller, Refused> {
+    if bearer(headers).is_some_and(|shown| shown == &*doors.pass) {
+        return Ok(Caller { origin: Origin::Own, pass: doors.access.own_pass(), visit: None });
+    }
+    let origin = doors.origin(headers, peer);
+    match doors.access.shown(doors.way(headers, peer), headers, origin).await {
+        Shown::Session(visit) => Ok(Caller { origin, pass: visit.pass.clone(), visit: Some(visit) }),
+        Shown::Nothing => Ok(Caller { origin, pass: doors.access.of_strangers(), visit: None }),
+        Shown::Wrong { slow: false } => Err(Refused::Unauthorized),
+        Shown::Wrong { slow: true } => Err(Refused::TooManyAttempts),
+        Shown::Unknown => Err(Refused::Unavailable),
+    }
+}
+
+fn open(request: &mut Request, key: &HeaderValue, doors: &Doors, caller: Caller) -> Response {
     let upgrade = hyper::upgrade::on(&mut *request);
-    let shared = doors.shared.clone();
+    let (shared, access) = (doors.shared.clone(), doors.access.clone());
     doors.tasks.spawn(async move {
         match upgrade.await {
-            Ok(upgraded) => attend(upgraded, shared, origin).await,
+            Ok(upgraded) => attend(upgraded, shared, access, caller).await,
             Err(error) => log::debug!(error:%; "a WebSocket did not come about"),
         }
     });
@@ -160,19 +219,19 @@ fn open(request: &mut Request, key: &HeaderValue, doors: &Doors) -> Response {
 
 /// Serves one client over what is left when HTTP has done its part. What HTTP held is gone by then: its buffer alone is
 /// more than a connection may cost.
-async fn attend(upgraded: Upgraded, shared: Arc<Shared>, origin: Origin) {
-    match Wire::of(upgraded) {
-        Some(Wire::Plain(stream, begun)) => {
-            let line = shared.connect(origin);
-            Connection::new(stream, begun, line, shared).attend().await;
-        }
-        // Boxed, since what TLS keeps would make every task larger.
-        Some(Wire::Tls(stream, begun)) => {
-            let line = shared.connect(origin);
-            Box::pin(Connection::new(*stream, begun, line, shared).attend()).await;
-        }
-        None => {}
+async fn attend(upgraded: Upgraded, shared: Arc<Shared>, access: Access, caller: Caller) {
+    let Some(wire) = Wire::of(upgraded) else { return };
+    let line = shared.connect(caller.origin, caller.pass);
+    let conn = line.id;
+    if let Some(visit) = caller.visit {
+        access.enter(conn, visit, &shared).await;
     }
+    match wire {
+        Wire::Plain(stream, begun) => Connection::new(stream, begun, line, shared).attend().await,
+        // Boxed, since what TLS keeps would make every task larger.
+        Wire::Tls(stream, begun) => Box::pin(Connection::new(*stream, begun, line, shared).attend()).await,
+    }
+    access.leave(conn);
 }
 
 /// A connection, and what came on it right behind the request.

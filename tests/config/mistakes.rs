@@ -74,6 +74,10 @@ fn errors_name_file_line_key_and_what_is_allowed() {
             "[server]\nlisten = '0.0.0.0:80'\ninsecure = true",
             "callbox.toml:3: server.insecure: this key is gone. Nobody comes in without an invitation now",
         ),
+        (
+            "access.rights = ['view', 'fly']",
+            "callbox.toml:1: access.rights = [...]: must be a list of \"view\", \"talk\"",
+        ),
         ("access.mode = 'closed'", "callbox.toml:1: access.mode = \"closed\": must be \"invited\" or \"open\""),
         (
             "server.http_listen = '127.0.0.1:8080'",

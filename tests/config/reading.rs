@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::Path;
 
-use callbox::config::{Access, Answer, CameraSource, Config, IcePolicy, MicrophoneSource, SpeakerSink, Tls};
+use callbox::config::{Answer, CameraSource, Config, IcePolicy, MicrophoneSource, Mode, SpeakerSink, Tls};
 
 use crate::place::Place;
 
@@ -13,7 +13,7 @@ fn nothing_written_gives_the_documented_defaults() {
     assert_eq!((config.device.id.as_str(), config.device.name.as_str()), ("callbox", "callbox"));
     assert_eq!((config.signaling.url, config.signaling.token, config.signaling.ca_file), (None, None, None));
     assert_eq!(config.server.listen, SocketAddr::from(([127, 0, 0, 1], 8080)));
-    assert_eq!((config.access, config.server.http_listen, config.server.tls), (Access::Open, None, Tls::Off));
+    assert_eq!((config.access.mode, config.server.http_listen, config.server.tls), (Mode::Open, None, Tls::Off));
     assert_eq!(config.camera.source, CameraSource::Auto);
     assert_eq!((config.camera.width, config.camera.height, config.camera.fps), (1280, 720, 30));
     assert_eq!((config.microphone, config.speaker), (MicrophoneSource::Auto, SpeakerSink::Auto));

@@ -20,6 +20,7 @@ const OTHERS: &[(&str, &str)] = &[
     ("server.tls.cert_file", "'secret'\nserver.tls.key_file = 'secret'\nserver.tls.mode = 'files'"),
     ("server.tls.key_file", "'secret'\nserver.tls.cert_file = 'secret'\nserver.tls.mode = 'files'"),
     ("access.mode", "'invited'"),
+    ("access.rights", "['view']"),
     ("camera.source", "'synthetic'"),
     ("camera.width", "640"),
     ("camera.height", "480"),

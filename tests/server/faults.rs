@@ -146,8 +146,14 @@ async fn a_flood_is_dropped_and_then_cut() {
     let server = start().await;
     let (anna, mut bert) = pair(server.local_addr()).await;
     let (mut sink, mut stream) = anna.socket.split();
+    let (go_on, told) = tokio::sync::oneshot::channel();
     let flood = tokio::spawn(async move {
         let text = json!({"type": "ringing", "targetId": "bert"}).to_string();
+        for _ in 0..MESSAGE_BURST + MAX_RATE_LIMITED / 2 {
+            sink.send(Message::text(text.as_str())).await.unwrap();
+        }
+        // What waits for somebody who is cut is dropped, the warnings too.
+        told.await.unwrap();
         // Far more than is let through while it is being sent.
         for _ in 0..20 * (MESSAGE_BURST + MAX_RATE_LIMITED) {
             if sink.send(Message::text(text.as_str())).await.is_err() {
@@ -155,11 +161,13 @@ async fn a_flood_is_dropped_and_then_cut() {
             }
         }
     });
-    let mut limited = false;
+    let mut go_on = Some(go_on);
     let code = tokio::time::timeout(PATIENCE, async {
         loop {
             match stream.next().await {
-                Some(Ok(Message::Text(text))) => limited |= text.as_str().contains("rateLimited"),
+                Some(Ok(Message::Text(text))) if text.as_str().contains("rateLimited") => {
+                    go_on.take().map(|go_on| go_on.send(()));
+                }
                 Some(Ok(Message::Close(Some(frame)))) => return u16::from(frame.code),
                 Some(Ok(_)) => {}
                 other => panic!("{other:?}"),
@@ -167,7 +175,7 @@ async fn a_flood_is_dropped_and_then_cut() {
         }
     });
     assert_eq!(code.await.unwrap(), close::POLICY);
-    assert!(limited);
+    assert!(go_on.is_none(), "warned before");
     flood.abort();
     let mut rings = 0;
     let offline = loop {

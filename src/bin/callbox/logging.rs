@@ -93,6 +93,12 @@ impl<L: Log> Log for Sparing<L> {
     }
 }
 
+/// Whether what the process prints is read by everybody who reads the journal.
+#[cfg(feature = "server")]
+pub fn goes_to_the_journal() -> bool {
+    connected_to_journal()
+}
+
 /// The terminal's logger, which in front of the journal is its filter.
 struct Output {
     filter: RwLock<env_logger::Logger>,

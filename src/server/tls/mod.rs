@@ -24,7 +24,7 @@ use tokio_rustls::TlsAcceptor;
 use super::TlsSettings;
 use crate::base::text;
 use authority::{Authority, Leaf};
-use clock::Present;
+pub(super) use clock::Present;
 
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
@@ -83,7 +83,7 @@ struct Current(RwLock<Arc<CertifiedKey>>);
 /// in a URL.
 pub fn own_hosts(wildcard: IpAddr) -> Vec<String> {
     let local = names::dns_names(&[]).into_iter().find(|name| name.ends_with(".local"));
-    let addresses = names::addresses(wildcard).into_iter().map(super::host);
+    let addresses = names::addresses(wildcard).into_iter().map(super::addresses::host);
     local.into_iter().chain(addresses).chain(["localhost".to_owned()]).collect()
 }
 

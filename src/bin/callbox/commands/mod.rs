@@ -6,6 +6,10 @@ pub mod board;
 pub mod control;
 #[cfg(feature = "device")]
 pub mod devices;
+#[cfg(feature = "server")]
+pub mod household;
+#[cfg(feature = "server")]
+mod moments;
 #[cfg(feature = "board")]
 pub mod provision;
 #[cfg(any(feature = "device", feature = "server"))]

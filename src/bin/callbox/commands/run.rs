@@ -4,6 +4,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context;
+#[cfg(feature = "server")]
+use callbox::base::qr::Drawing;
 use callbox::config::{Config, Loaded};
 #[cfg(feature = "device")]
 use callbox::device::Device;
@@ -39,6 +41,8 @@ pub fn run(file: Option<&Path>) -> Result<(), Failure> {
             text.push_str(&format!("It waits for calls at {}\n", ready.signaling));
         }
         tell(text, &ready.pages, &ready.trust_pages, ready.fingerprint.as_deref());
+        #[cfg(feature = "server")]
+        hand_over(ready.first_link.as_deref());
         attend(Subject::Device(device.handle()), file, config, reload);
         Ok(device.run(stop).await.map_err(anyhow::Error::new)?)
     })
@@ -53,6 +57,7 @@ pub fn serve(file: Option<&Path>) -> Result<(), Failure> {
         let server = Server::start(ServerSettings::from(&config)).await.map_err(anyhow::Error::new)?;
         let text = "The signaling server is ready.\n".to_owned();
         tell(text, &server.page_urls(), &server.trust_urls(), server.ca_fingerprint().as_deref());
+        hand_over(server.first_link().as_deref());
         attend(Subject::Server(server.handle()), file, config, reload);
         let ended = server.handle().ended();
         let result = tokio::select! {
@@ -101,6 +106,25 @@ fn tell(mut text: String, pages: &[String], trust: &[String], fingerprint: Optio
     // A daemon whose standard output is gone still does its work.
     if let Err(error) = print(text.as_bytes()) {
         log::warn!(error:? = error; "nobody reads the addresses");
+    }
+}
+
+/// Gives the first owner's link to the person at the terminal. What a service prints goes into the journal, which more
+/// people read than own the house.
+#[cfg(feature = "server")]
+fn hand_over(link: Option<&str>) {
+    let Some(link) = link else { return };
+    if logging::goes_to_the_journal() {
+        return log::warn!(
+            "nobody was invited yet: callbox invite --name NAME --role owner, by root on this machine, prints a link"
+        );
+    }
+    let code = Drawing::new(link).map(|code| code.for_terminal()).unwrap_or_default();
+    let text = format!(
+        "Nobody was invited yet. Whoever opens this link first is the owner; it works once:\n  {link}\n\n{code}\n"
+    );
+    if let Err(error) = print(text.as_bytes()) {
+        log::warn!(error:? = error; "nobody reads the first owner's link; callbox invite --role owner prints another");
     }
 }
 

@@ -7,6 +7,12 @@ use callbox::protocol::UserId;
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 
+#[cfg(feature = "server")]
+mod household;
+
+#[cfg(feature = "server")]
+pub use household::{Backup, Erase, Invite, People, Rename, Restore, Revoke, Token};
+
 #[derive(Debug, Parser)]
 #[command(
     version,
@@ -58,7 +64,7 @@ Takes [server] and [ice] of the configuration. Devices reach it with [signaling]
 
 Examples:
   callbox server
-  CALLBOX_SERVER__LISTEN=0.0.0.0:8443 CALLBOX_SERVER__INSECURE=true callbox server")]
+  CALLBOX_SERVER__LISTEN=0.0.0.0:8443 callbox server")]
     Server {
         #[command(flatten)]
         config: ConfigFile,
@@ -124,6 +130,70 @@ Examples:
         #[command(flatten)]
         config: ConfigFile,
     },
+    /// Invite somebody to this server, or one of their further browsers
+    #[cfg(feature = "server")]
+    #[command(after_help = "\
+Prints a link and its QR code; whoever opens it first comes in. A name that is known gets a further invitation, and what \
+is given with it replaces what was. The owner's way back in when locked out is here too, for root on the machine itself.
+
+Examples:
+  callbox invite --name Anna
+  callbox invite --name Ben --role owner
+  callbox invite --name Courier --role guest --rights ring --devices front-door \\
+      --from '2026-12-03 10:00' --until '2026-12-03 12:00'
+  callbox invite --name Guests --role guest --for 3d --uses 4 --url https://door.example.org/")]
+    Invite(Invite),
+    /// List the people of this server, their browsers, programs and open invitations
+    #[cfg(feature = "server")]
+    #[command(after_help = "\
+Examples:
+  callbox people
+  callbox people --json | jq -r '.[].sessions[].id'")]
+    People(People),
+    /// Take access back: a person's, one browser's, or an invitation
+    #[cfg(feature = "server")]
+    #[command(after_help = "\
+Live connections are closed within two seconds, and calls end. Names and IDs are those of callbox people.
+
+Examples:
+  callbox revoke Courier
+  callbox revoke k3v7q2ha")]
+    Revoke(Revoke),
+    /// Change the name under which others see a person
+    #[cfg(feature = "server")]
+    #[command(after_help = "\
+Examples:
+  callbox rename Owner Anna")]
+    Rename(Rename),
+    /// Make a token for a program: a dashboard, a script, another client
+    #[cfg(feature = "server")]
+    #[command(after_help = "\
+Prints the token, which is not kept and not shown again. The program shows it in the header Authorization: Bearer TOKEN, \
+or as the field token of join. It is listed and revoked like people.
+
+Examples:
+  callbox token --name dashboard --rights view --for 365d")]
+    Token(Token),
+    /// Forget a person, and remove what was kept of them
+    #[cfg(feature = "server")]
+    #[command(after_help = "\
+Examples:
+  callbox erase --person Courier")]
+    Erase(Erase),
+    /// Write what the server remembers into a file
+    #[cfg(feature = "server")]
+    #[command(after_help = "\
+The daemon may run meanwhile. The file holds names and rights, and hashes of secrets; it lets nobody in.
+
+Examples:
+  callbox backup /mnt/household.db")]
+    Backup(Backup),
+    /// Put a backup in the place of what the server remembers; stop the daemon first
+    #[cfg(feature = "server")]
+    #[command(after_help = "\
+Examples:
+  systemctl stop callbox && callbox restore /mnt/household.db && systemctl start callbox")]
+    Restore(Restore),
     /// Check the configuration and print it with the origin of each value
     #[command(after_help = "\
 Reads the file and the environment as `callbox run` would, and prints every setting with its effective value: \

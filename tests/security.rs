@@ -1,0 +1,11 @@
+//! Attacks on the real program: strangers, guessers, thieves of cookies, and members who want more than they may.
+#![cfg(feature = "server")]
+
+#[path = "security/entry.rs"]
+mod entry;
+#[path = "security/home.rs"]
+mod home;
+#[path = "security/members.rs"]
+mod members;
+#[path = "security/strangers.rs"]
+mod strangers;

@@ -1,0 +1,124 @@
+//! Those who came in, and want more than they may; and those who may no longer.
+
+use serde_json::{Value, json};
+
+use crate::home::{Client, Home, in_seconds};
+
+fn offer(target: &str) -> Value {
+    json!({ "type": "offer", "targetId": target, "callId": "c1", "offer": { "type": "offer", "sdp": "v=0" } })
+}
+
+async fn error(client: &mut Client) -> (String, String) {
+    let error = client.hear("error").await;
+    let text = |key: &str| error[key].as_str().unwrap_or_default().to_owned();
+    (text("code"), text("message"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_joins_as_somebody_else() {
+    let home = Home::start("").await;
+    let (anna, ben) = (home.enter(&["Anna"]).await, home.enter(&["Ben"]).await);
+    let mut mallory = home.connect(&[("Cookie", &ben.cookie)]).await.unwrap();
+    mallory.say(json!({ "type": "join", "userId": anna.user })).await;
+    assert_eq!(error(&mut mallory).await.0, "unauthorized");
+    mallory.say(json!({ "type": "join", "userId": ben.user, "kind": "device" })).await;
+    assert_eq!(error(&mut mallory).await.0, "unauthorized");
+    // The name is the household's, whatever the client says.
+    mallory.say(json!({ "type": "join", "userId": ben.user, "name": "Anna" })).await;
+    let joined = mallory.hear("joined").await;
+    assert_eq!(joined["you"]["name"], "Ben");
+    let mut anna = home.join(&anna).await;
+    anna.say(offer(&ben.user)).await;
+    assert_eq!(mallory.hear("offer").await["userId"], "anna");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_guest_finds_nobody() {
+    let home = Home::start("").await;
+    let anna = home.enter(&["Anna"]).await;
+    let mut member = home.join(&anna).await;
+    let guest = home.enter(&["Gast", "--role", "guest"]).await;
+    let mut client = home.connect(&[("Cookie", &guest.cookie)]).await.unwrap();
+    client.say(json!({ "type": "join", "userId": guest.user })).await;
+    assert_eq!(client.hear("joined").await["peers"], json!([]));
+    client.say(offer(&anna.user)).await;
+    let there = error(&mut client).await;
+    client.say(offer("nobody-at-all")).await;
+    let nowhere = error(&mut client).await;
+    assert_eq!(there.0, "unknownTarget");
+    assert_eq!(there.1.replace(&anna.user, "X"), nowhere.1.replace("nobody-at-all", "X"));
+    member.say(json!({ "type": "ping", "nonce": "1" })).await;
+    assert_eq!(member.next().await.unwrap()["type"], "pong", "and nobody hears of the guest");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_is_revoked_is_out_and_their_partners_know() {
+    let home = Home::start("").await;
+    let (anna, ben) = (home.enter(&["Anna"]).await, home.enter(&["Ben"]).await);
+    let (mut at_anna, mut at_ben) = (home.join(&anna).await, home.join(&ben).await);
+    at_ben.say(offer(&anna.user)).await;
+    at_anna.hear("offer").await;
+    home.run(&["revoke", &ben.id]);
+    assert_eq!(at_ben.closed().await, 4403);
+    let leave = at_anna.hear("leave").await;
+    assert_eq!((leave["userId"].as_str(), leave["reason"].as_str()), (Some(&*ben.user), Some("revoked")));
+    assert_eq!(home.connect(&[("Cookie", &ben.cookie)]).await.err(), Some(401));
+    assert_eq!(home.get("/api/me", &[("Cookie", &ben.cookie)]).await.status, 401);
+
+    // Whose connection is down, and whose call may run on, too.
+    let carl = home.enter(&["Carl"]).await;
+    let mut at_carl = home.join(&carl).await;
+    at_carl.say(offer(&anna.user)).await;
+    at_anna.hear("offer").await;
+    drop(at_carl);
+    loop {
+        let change = at_anna.hear("peers").await;
+        if change["offline"] == json!([carl.user]) {
+            break;
+        }
+    }
+    home.run(&["revoke", "Carl"]);
+    assert_eq!(at_anna.hear("leave").await["userId"], carl.user.as_str());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn access_ends_by_itself() {
+    let home = Home::start("").await;
+    let guest = home.enter(&["Gast", "--role", "guest", "--until", &in_seconds(3)]).await;
+    let mut client = home.join(&guest).await;
+    assert_eq!(client.closed().await, 4403);
+    assert_eq!(home.get("/api/me", &[("Cookie", &guest.cookie)]).await.status, 401);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn other_rights_count_at_once() {
+    let home = Home::start("").await;
+    let ben = home.enter(&["Ben"]).await;
+    let mut client = home.join(&ben).await;
+    home.run(&["rename", "Ben", "Benjamin"]);
+    home.invite(&["Benjamin", "--role", "guest", "--rights", "view"]);
+    assert_eq!(client.closed().await, 4409);
+    let mut client = home.connect(&[("Cookie", &ben.cookie)]).await.unwrap();
+    client.say(json!({ "type": "join", "userId": ben.user })).await;
+    let you = client.hear("joined").await["you"].clone();
+    assert_eq!(you, json!({ "name": "Benjamin", "role": "guest", "rights": { "everywhere": ["view"] } }));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn programs_come_with_a_token() {
+    let home = Home::start("").await;
+    let token = home.run(&["token", "--name", "dashboard", "--rights", "view", "--for", "365d"]).trim().to_owned();
+    // A basic client that can set no header.
+    let mut basic = home.connect(&[]).await.unwrap();
+    basic.say(json!({ "type": "join", "userId": "dashboard", "token": token })).await;
+    assert_eq!(basic.hear("joined").await["you"]["role"], "guest");
+    let bearer = format!("Bearer {token}");
+    let mut second = home.connect(&[("Authorization", &bearer)]).await.unwrap();
+    second.say(json!({ "type": "join", "userId": "dashboard" })).await;
+    second.hear("joined").await;
+    assert_eq!(basic.closed().await, 4000, "the same program again replaces itself");
+    assert!(home.run(&["people"]).contains("dashboard (program): view"));
+    home.run(&["revoke", "dashboard"]);
+    assert_eq!(second.closed().await, 4403);
+    assert_eq!(home.connect(&[("Authorization", &bearer)]).await.err(), Some(401));
+}
