@@ -15,5 +15,7 @@ mod clients;
 mod faults;
 #[path = "device/reconnects.rs"]
 mod reconnects;
+#[path = "device/rights.rs"]
+mod rights;
 #[path = "device/running.rs"]
 mod running;

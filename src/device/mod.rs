@@ -1,5 +1,6 @@
 //! The appliance: camera, microphone and speaker, registered at a signaling server, taking and placing calls.
 
+mod allowed;
 mod commission;
 pub mod control;
 mod handle;
@@ -33,7 +34,7 @@ use crate::logic::call::AnswerPolicy;
 use crate::net::peer::{Equipment, Liveness, PeerSettings};
 use crate::net::signaling::{Signaling, SignalingError, SignalingEvent, SignalingSettings};
 use crate::net::trust::{Trust, TrustError, client_config};
-use crate::protocol::{Kind, Message, accepts};
+use crate::protocol::{Kind, Message, Rights, accepts};
 #[cfg(feature = "server")]
 use crate::server::{Server, ServerError, ServerSettings};
 
@@ -62,7 +63,7 @@ pub enum DeviceError {
 }
 
 /// What a person wants to know once the appliance is up.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Ready {
     pub name: String,
     /// The server that the device registers at.
@@ -73,6 +74,8 @@ pub struct Ready {
     pub trust_pages: Vec<String>,
     /// SHA-256 fingerprint of the local certificate authority, if the embedded server has one.
     pub fingerprint: Option<String>,
+    /// Makes the first owner of whoever opens it: for the terminal, and never for a log.
+    pub first_link: Option<String>,
 }
 
 /// A running appliance.
@@ -103,6 +106,8 @@ impl Device {
                 name: Some(config.device.name.clone()),
                 kind: Kind::Device,
                 accepts: vec![accepts::PEERS.to_owned()],
+                // The connection shows it.
+                token: None,
             },
         };
         let (signaling, signals) = Signaling::start(settings)?;
@@ -174,6 +179,8 @@ pub(crate) struct Terms {
     policy: AnswerPolicy,
     max_calls: usize,
     peer: PeerSettings,
+    /// What anybody may do here at most.
+    rights: Rights,
 }
 
 impl From<&Config> for Terms {
@@ -184,6 +191,7 @@ impl From<&Config> for Terms {
                 Answer::Ring => AnswerPolicy::Ring,
             },
             max_calls: config.calls.max_calls as usize,
+            rights: config.access.rights,
             peer: PeerSettings {
                 servers: config.ice.servers.clone(),
                 relay_only: config.ice.policy == IcePolicy::Relay,
@@ -234,6 +242,7 @@ impl Home {
                         pages: Vec::new(),
                         trust_pages: Vec::new(),
                         fingerprint: None,
+                        first_link: None,
                     },
                     #[cfg(feature = "server")]
                     server: None,
@@ -245,7 +254,7 @@ impl Home {
 
     #[cfg(feature = "server")]
     async fn embed(config: &Config, name: String) -> Result<Home, DeviceError> {
-        let server = Server::start(ServerSettings::from(config)).await?;
+        let server = Server::start(ServerSettings::embedded(config)).await?;
         let address = loopback(server.local_addr());
         let over_tls = format!("wss://localhost:{}/ws", address.port());
         let (url, trust) = match (server.ca_pem(), server.shown()) {
@@ -263,6 +272,7 @@ impl Home {
                 pages: server.page_urls(),
                 trust_pages: server.trust_urls(),
                 fingerprint: server.ca_fingerprint(),
+                first_link: server.first_link(),
             },
             url,
             address: Some(address),

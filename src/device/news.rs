@@ -23,6 +23,15 @@ pub enum Registration {
 }
 
 impl Registration {
+    /// For `callbox status`.
+    pub fn figures(&self, now: Instant) -> Value {
+        match self {
+            Registration::Connecting => json!({ "state": "connecting" }),
+            Registration::Registered { since } => json!({ "state": "registered", "seconds": (now - *since).as_secs() }),
+            Registration::Lost { error } => json!({ "state": "lost", "error": error }),
+        }
+    }
+
     /// The status text, such as `systemctl status` shows it.
     pub fn describe(&self, url: &str, calls: usize) -> String {
         let calls = match calls {

@@ -22,7 +22,7 @@ use crate::logic::picture::fanout::Next;
 use crate::logic::picture::pace::KeyBudget;
 use crate::logic::unit::{AccessUnit, VoicePacket};
 use crate::media::voice::{CallerStats, CallerVoice};
-use crate::net::peer::{CloseReason, Peer, PeerError, PeerEvent, PeerSettings, PeerStats};
+use crate::net::peer::{CloseReason, Equipment, Peer, PeerError, PeerEvent, PeerSettings, PeerStats};
 use crate::net::sdp::NoPicture;
 use crate::protocol::{Candidate, ErrorCode, MAX_CANDIDATES};
 
@@ -31,6 +31,9 @@ const INSTRUCTIONS: usize = MAX_CANDIDATES + 14;
 /// Saying goodbye and closing may take this long together.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(3);
 
+/// How long a session may take to tell its figures.
+const STATS_TIMEOUT: Duration = Duration::from_millis(500);
+
 /// Which side of the negotiation we are on.
 pub enum Role {
     Answerer { offer: String },
@@ -38,11 +41,20 @@ pub enum Role {
 }
 
 pub enum Instruction {
-    AcceptAnswer(String),
-    Renegotiate(String),
+    /// `to`: what of our equipment is for the other side.
+    AcceptAnswer {
+        sdp: String,
+        to: Equipment,
+    },
+    Renegotiate {
+        sdp: String,
+        to: Equipment,
+    },
     AddCandidate(Option<Candidate>),
     Stats(oneshot::Sender<SessionStats>),
-    Close { goodbye: bool },
+    Close {
+        goodbye: bool,
+    },
 }
 
 /// One call's figures for `callbox status`.
@@ -113,6 +125,13 @@ impl Session {
     }
 }
 
+/// A session's figures, if it has time to tell them.
+pub async fn stats(instructions: &mpsc::Sender<Instruction>) -> Option<SessionStats> {
+    let (ask, answer) = oneshot::channel();
+    instructions.try_send(Instruction::Stats(ask)).ok()?;
+    timeout(STATS_TIMEOUT, answer).await.ok()?.ok()
+}
+
 /// Why a session ended by itself: words, and the code of the other side's mistake if it was one. `None`: the machine knows.
 type End = Option<(String, Option<ErrorCode>)>;
 
@@ -134,8 +153,21 @@ async fn run(
         Err(error) => return Some((error.to_string(), blame(&error))),
     };
     let keys = KeyBudget::default();
-    let mut line =
-        Line { key, call, settings, peer, events, studio, place: None, reports, flow: None, keys, told: Vec::new() };
+    let allowed = settings.equipment;
+    let mut line = Line {
+        key,
+        call,
+        settings,
+        allowed,
+        peer,
+        events,
+        studio,
+        place: None,
+        reports,
+        flow: None,
+        keys,
+        told: Vec::new(),
+    };
     let first = match role {
         Role::Answerer { .. } => {
             line.tell_why_no_picture();
@@ -198,6 +230,8 @@ struct Line {
     /// For the log.
     call: String,
     settings: PeerSettings,
+    /// What of our equipment is for the other side.
+    allowed: Equipment,
     peer: Peer,
     events: mpsc::Receiver<PeerEvent>,
     studio: Arc<Studio>,
@@ -220,21 +254,25 @@ impl Line {
     async fn obey(&mut self, instruction: Instruction) -> Result<(), Ending> {
         let key = self.key;
         match instruction {
-            Instruction::AcceptAnswer(sdp) => {
+            Instruction::AcceptAnswer { sdp, to } => {
+                self.confine(to);
                 let accepted = self.peer.accept_answer(&sdp).await;
                 accepted.map_err(|e| Ending::Failed(e.to_string(), Some(ErrorCode::BadSdp)))?;
                 self.set_viewing();
             }
-            Instruction::Renegotiate(sdp) => match self.renegotiate(&sdp).await {
-                Ok(sdp) => {
-                    self.set_viewing();
-                    self.report(Input::Answered { key, sdp }).await;
+            Instruction::Renegotiate { sdp, to } => {
+                self.confine(to);
+                match self.renegotiate(&sdp).await {
+                    Ok(sdp) => {
+                        self.set_viewing();
+                        self.report(Input::Answered { key, sdp }).await;
+                    }
+                    Err(PeerError::Closed | PeerError::Broken) => {}
+                    Err(e) => {
+                        self.report(Input::Refused { key, code: ErrorCode::BadSdp, detail: e.to_string() }).await;
+                    }
                 }
-                Err(PeerError::Closed | PeerError::Broken) => {}
-                Err(e) => {
-                    self.report(Input::Refused { key, code: ErrorCode::BadSdp, detail: e.to_string() }).await;
-                }
-            },
+            }
             Instruction::AddCandidate(candidate) => match self.peer.add_candidate(candidate.as_ref()).await {
                 Ok(()) | Err(PeerError::Closed | PeerError::Broken) => {}
                 Err(e) => {
@@ -256,13 +294,19 @@ impl Line {
         Ok(())
     }
 
+    fn confine(&mut self, to: Equipment) {
+        self.allowed = self.settings.equipment.within(to);
+        self.peer.confine(to);
+    }
+
     /// Where the other side begins anew with its transport, so does this one.
     async fn renegotiate(&mut self, offer: &str) -> Result<String, PeerError> {
         if !self.peer.is_left_by(offer) {
             return self.peer.renegotiate(offer).await;
         }
         log::info!(call = self.call.as_str(); "the other side changes its transport");
-        let (peer, answer, events) = Peer::answer(&self.settings, offer).await?;
+        let settings = PeerSettings { equipment: self.allowed, ..self.settings.clone() };
+        let (peer, answer, events) = Peer::answer(&settings, offer).await?;
         (self.peer, self.events, self.flow) = (peer, events, None);
         self.report(Input::Disconnected { key: self.key }).await;
         Ok(answer)
@@ -294,7 +338,10 @@ impl Line {
             PeerEvent::Disconnected => self.report(Input::Disconnected { key }).await,
             PeerEvent::KeyFrameWanted => self.request_key_frame(),
             PeerEvent::Voice(packet) => {
-                if let Some(Place { speaker: Some(speaker), .. }) = &self.place {
+                // Whatever was negotiated: nobody is heard here who may not be.
+                if let Some(Place { speaker: Some(speaker), .. }) = &self.place
+                    && self.allowed.speaker
+                {
                     speaker.push(packet);
                 }
             }

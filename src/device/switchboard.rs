@@ -11,15 +11,16 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::Terms;
+use super::allowed::Allowed;
 use super::commission::Standing;
 use super::control::{Operation, Order};
 use super::handle::Request;
 use super::news::{self, CallNews, Refusals, Registration, Seldom};
-use super::session::{Instruction, Role, Session};
+use super::session::{self, Instruction, Role, Session};
 use super::studio::Studio;
 use crate::base::task::sleep_until;
 use crate::logic::call::{CallKey, Calls, Event, Input, Origin, Output};
-use crate::net::peer::PeerSettings;
+use crate::net::peer::{Equipment, PeerSettings};
 use crate::net::sdp;
 use crate::net::signaling::{Signaling, SignalingEvent};
 use crate::protocol::{ErrorCode, IceServer, Kind, Message, ParseError, PeerError, PeerInfo, ServerError, UserId};
@@ -58,6 +59,8 @@ pub struct Switchboard {
     ice_servers: Vec<IceServer>,
     /// Whoever placed a call and waits to hear what becomes of it.
     callers: HashMap<CallKey, oneshot::Sender<Value>>,
+    /// What callers may do here.
+    allowed: Allowed,
     registration: Registration,
     status: watch::Sender<String>,
     standing: watch::Sender<Standing>,
@@ -79,7 +82,7 @@ impl Switchboard {
         started: Instant,
     ) -> Switchboard {
         let registration = Registration::Connecting;
-        let Terms { policy, max_calls, peer } = terms;
+        let Terms { policy, max_calls, peer, rights } = terms;
         Switchboard {
             calls: Calls::new(settings.me.clone(), policy, max_calls),
             status: watch::Sender::new(registration.describe(&settings.url, 0)),
@@ -93,6 +96,7 @@ impl Switchboard {
             people: HashMap::new(),
             ice_servers: Vec::new(),
             callers: HashMap::new(),
+            allowed: Allowed::new(rights),
             registration,
             standing: watch::Sender::default(),
             talks: HashSet::new(),
@@ -155,7 +159,8 @@ impl Switchboard {
         match request {
             Request::Ping(reply) => _ = reply.send(()),
             Request::Apply(terms, done) => {
-                let Terms { policy, max_calls, peer } = *terms;
+                let Terms { policy, max_calls, peer, rights } = *terms;
+                self.allowed.set_own(rights);
                 self.calls.set_rules(policy, max_calls);
                 self.peer = peer;
                 _ = done.send(());
@@ -214,12 +219,13 @@ impl Switchboard {
                 offline.iter().for_each(|id| _ = self.people.remove(id));
                 online.into_iter().for_each(|peer| self.came(peer.user_id, peer.kind));
             }
-            Message::Offer { user_id: Some(from), target_id, offer, kind, call_id }
+            Message::Offer { user_id: Some(from), target_id, offer, kind, call_id, rights }
                 if target_id == *me && from != *me =>
             {
                 if !self.hears(&from) {
                     return;
                 }
+                self.allowed.hear(&from, rights, |user| self.calls.has(user));
                 let (origin, sdp) = (origin(&offer.sdp), offer.sdp);
                 let checked = match self.calls.has_begun(&from, &call_id, &origin) {
                     true => sdp::check(&sdp),
@@ -234,8 +240,9 @@ impl Switchboard {
                 };
                 self.input(input);
             }
-            Message::Answer { user_id: Some(from), target_id, answer, call_id } if target_id == *me => {
+            Message::Answer { user_id: Some(from), target_id, answer, call_id, rights } if target_id == *me => {
                 if self.hears(&from) {
+                    self.allowed.hear(&from, rights, |user| self.calls.has(user));
                     self.input(Input::Answer { from, call_id, origin: origin(&answer.sdp), sdp: answer.sdp });
                 }
             }
@@ -270,6 +277,7 @@ impl Switchboard {
         let ServerError { code, message, target_id, call_id, .. } = error;
         match (code, target_id) {
             (ErrorCode::UnknownTarget, Some(user)) => self.input(Input::UnknownTarget { user, call_id }),
+            (ErrorCode::Forbidden, Some(user)) => self.input(Input::Forbidden { user, call_id }),
             (code, _) => {
                 if let Some(untold) = self.complaints.due(Instant::now()) {
                     log::warn!(code:%, untold; "the server did not accept a message: {message}");
@@ -338,7 +346,7 @@ impl Switchboard {
                     }
                     None => {}
                 }
-                self.input(Input::Dial { user: user.clone(), call_id: random_call_id() });
+                self.input(Input::Dial { user: user.clone(), call_id: format!("{:016x}", fastrand::u64(..)) });
                 match self.calls.list().iter().find(|c| c.user == user) {
                     Some(call) => drop(self.callers.insert(call.key, reply)),
                     None => refuse(reply, "the call could not be placed"),
@@ -370,17 +378,10 @@ impl Switchboard {
     /// Gathers the figures in a task of its own, as connections answer in their own time.
     fn status(&self, reply: oneshot::Sender<Value>) {
         let now = Instant::now();
-        let signaling = match &self.registration {
-            Registration::Connecting => json!({ "state": "connecting" }),
-            Registration::Registered { since } => {
-                json!({ "state": "registered", "seconds": (now - *since).as_secs() })
-            }
-            Registration::Lost { error } => json!({ "state": "lost", "error": error }),
-        };
         let mut status = self.settings.about.clone();
         status["ok"] = json!(true);
         status["uptimeSeconds"] = json!((now - self.started).as_secs());
-        status["signaling"]["registration"] = signaling;
+        status["signaling"]["registration"] = self.registration.figures(now);
         status["signaling"]["unreadable"] = json!(self.signaling.unreadable());
         status["media"] = json!(self.studio.stats());
         let calls: Vec<_> = self
@@ -396,12 +397,10 @@ impl Switchboard {
         tokio::spawn(async move {
             let mut list = Vec::new();
             for (mut value, instructions) in calls {
-                if let Some(instructions) = instructions {
-                    let (ask, answer) = oneshot::channel();
-                    let asked = instructions.try_send(Instruction::Stats(ask)).is_ok();
-                    if asked && let Ok(Ok(stats)) = timeout(Duration::from_millis(500), answer).await {
-                        value["stats"] = json!(stats);
-                    }
+                if let Some(instructions) = instructions
+                    && let Some(stats) = session::stats(&instructions).await
+                {
+                    value["stats"] = json!(stats);
                 }
                 list.push(value);
             }
@@ -422,12 +421,16 @@ impl Switchboard {
                 Output::Answer { key, sdp } => self.open(key, Role::Answerer { offer: sdp }),
                 Output::Offer { key } => self.open(key, Role::Offerer),
                 Output::Renegotiate { key, sdp } => {
-                    if !self.tell(key, Instruction::Renegotiate(sdp)) {
+                    let to = self.equipment_for(key);
+                    if !self.tell(key, Instruction::Renegotiate { sdp, to }) {
                         let detail = "too much came at once for this call".to_owned();
                         self.input(Input::Refused { key, code: ErrorCode::Other, detail });
                     }
                 }
-                Output::AcceptAnswer { key, sdp } => _ = self.tell(key, Instruction::AcceptAnswer(sdp)),
+                Output::AcceptAnswer { key, sdp } => {
+                    let to = self.equipment_for(key);
+                    self.tell(key, Instruction::AcceptAnswer { sdp, to });
+                }
                 Output::AddCandidate { key, candidate } => _ = self.tell(key, Instruction::AddCandidate(candidate)),
                 Output::Close { key, goodbye } => {
                     if let Some(session) = self.sessions.remove(&key) {
@@ -448,8 +451,19 @@ impl Switchboard {
         if peer.servers.is_empty() {
             peer.servers = self.ice_servers.clone();
         }
+        peer.equipment = peer.equipment.within(match role {
+            Role::Answerer { .. } => self.equipment_for(key),
+            // What that person may do, comes with the answer.
+            Role::Offerer => self.allowed.at_most(),
+        });
         let call = self.calls.list().into_iter().find(|call| call.key == key).map_or(String::new(), |call| call.call);
         self.sessions.insert(key, Session::start(key, call, role, peer, studio, reports));
+    }
+
+    /// What of our equipment is for the other side of a call.
+    fn equipment_for(&self, key: CallKey) -> Equipment {
+        let user = self.calls.list().into_iter().find(|call| call.key == key).map(|call| call.user);
+        user.map_or(Equipment::NONE, |user| self.allowed.equipment(&user))
     }
 
     /// `false`: the connection does not keep up. One that is gone reports so itself.
@@ -483,8 +497,4 @@ impl Switchboard {
 
 fn origin(sdp: &str) -> Origin {
     Origin { session: sdp::session_id(sdp).map(str::to_owned), version: sdp::session_version(sdp) }
-}
-
-fn random_call_id() -> String {
-    format!("{:016x}", fastrand::u64(..))
 }

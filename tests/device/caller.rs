@@ -6,6 +6,7 @@ use std::time::Duration;
 use callbox::config::Config;
 use callbox::device::control::{self, Operation};
 use callbox::device::{Device, DeviceError, Handle};
+use callbox::logic::unit::VoicePacket;
 use callbox::net::peer::{Peer, PeerEvent, PeerSettings};
 use callbox::protocol::{Description, ErrorCode, Message, Reason, UserId, parse};
 use callbox::server::{Server, ServerSettings};
@@ -119,7 +120,9 @@ impl Caller {
         let me: UserId = name.parse().unwrap();
         let (socket, _) = soon("a connection", connect_async(url)).await.unwrap();
         let mut caller = Caller { me: me.clone(), socket };
-        caller.say(&Message::Join { user_id: me, name: None, kind: Default::default(), accepts: Vec::new() }).await;
+        caller
+            .say(&Message::Join { user_id: me, name: None, kind: Default::default(), accepts: Vec::new(), token: None })
+            .await;
         caller
     }
 
@@ -165,7 +168,14 @@ impl Caller {
 
     pub fn offer(&self, sdp: String) -> Message {
         let offer = Description { kind: "offer".into(), sdp };
-        Message::Offer { user_id: Some(self.me.clone()), target_id: door(), offer, kind: None, call_id: None }
+        Message::Offer {
+            user_id: Some(self.me.clone()),
+            target_id: door(),
+            offer,
+            kind: None,
+            call_id: None,
+            rights: None,
+        }
     }
 
     pub fn candidate(&self, line: &str) -> Message {
@@ -270,6 +280,16 @@ impl Line {
                 }
             };
             soon("voice from the door", voice).await;
+        }
+    }
+
+    /// Sends so many packets of voice.
+    pub async fn speaks(&self, count: u64) {
+        for n in 0..count {
+            // Silence (RFC 6716, section 3.1): 20 ms in one frame.
+            let packet = VoicePacket { data: vec![0xf8, 0xff, 0xfe].into(), position: n * VoicePacket::SAMPLES };
+            self.peer.send_voice(&packet).await.unwrap();
+            tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }
 

@@ -110,7 +110,7 @@ async fn each_reason_for_a_call_without_pictures_is_in_the_status_and_once_in_th
         let sdp = wire(&sdp.replace("5731904462218730145 2", &format!("5731904462218730145 {version}")));
         let offer = Description { kind: "offer".into(), sdp };
         let (user_id, call_id) = (Some(anna.me.clone()), Some("theirs".to_owned()));
-        anna.say(&Message::Offer { user_id, target_id: door(), offer, kind: None, call_id }).await;
+        anna.say(&Message::Offer { user_id, target_id: door(), offer, kind: None, call_id, rights: None }).await;
         anna.hear("an answer", |m| matches!(m, Message::Answer { .. }).then_some(())).await;
         let told =
             |s: &serde_json::Value| s["calls"][0]["stats"]["soundOnly"].as_str().is_some_and(|w| w.contains(why));
@@ -127,8 +127,14 @@ async fn each_reason_for_a_call_without_pictures_is_in_the_status_and_once_in_th
         .await;
     let (_peer, sdp, _events) = Peer::answer(&ice(), &sdp).await.unwrap();
     let answer = Description { kind: "answer".into(), sdp: sdp.replace("m=video 9", "m=video 0") };
-    ben.say(&Message::Answer { user_id: Some(ben.me.clone()), target_id: door(), answer, call_id: call_id.clone() })
-        .await;
+    ben.say(&Message::Answer {
+        user_id: Some(ben.me.clone()),
+        target_id: door(),
+        answer,
+        call_id: call_id.clone(),
+        rights: None,
+    })
+    .await;
     let declined = |s: &serde_json::Value| {
         s["calls"][1]["stats"]["soundOnly"].as_str().is_some_and(|why| why.contains("declined the picture"))
     };

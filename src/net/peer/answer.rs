@@ -19,7 +19,7 @@ impl Connection {
     pub(super) async fn answer(&self, offer: &str) -> Result<String, PeerError> {
         let _one = self.negotiation.lock().await;
         let offer = Description::read(offer)?;
-        let terms = Terms::of(&offer, Kind::Offer, self.equipment)?;
+        let terms = Terms::of(&offer, Kind::Offer, self.equipment())?;
         let known = self.negotiated();
         let terms = match &known {
             // The stack opens SCTP with the first descriptions or not at all, and once.
@@ -55,7 +55,7 @@ impl Connection {
 
     pub(super) fn is_left_by(&self, offer: &str) -> bool {
         let Ok(offer) = Description::read(offer) else { return false };
-        let Ok(terms) = Terms::of(&offer, Kind::Offer, self.equipment) else { return false };
+        let Ok(terms) = Terms::of(&offer, Kind::Offer, self.equipment()) else { return false };
         let Some(Negotiated { remote, .. }) = self.negotiated() else { return false };
         let is_theirs = |fingerprint: &str| fingerprint.eq_ignore_ascii_case(&remote.fingerprint);
         let [old, new] = [Some(self.incoming.section()), terms.transport].map(|index| offer.sections.get(index?));
@@ -81,13 +81,13 @@ impl Connection {
         let text = offer.sdp.clone();
         self.connection.set_local_description(offer).await?;
         let own = Description::read(&text)?;
-        Ok(sdp::offer(self.equipment, &self.local(&own, Setup::ActPass)?))
+        Ok(sdp::offer(self.equipment(), &self.local(&own, Setup::ActPass)?))
     }
 
     pub(super) async fn accept_answer(&self, answer: &str) -> Result<(), PeerError> {
         let _one = self.negotiation.lock().await;
         let answer = Description::read(answer)?;
-        let terms = Terms::of(&answer, Kind::Answer, self.equipment)?;
+        let terms = Terms::of(&answer, Kind::Answer, self.equipment())?;
         if terms.is_empty() {
             return Err(SdpError::NothingInCommon.into());
         }

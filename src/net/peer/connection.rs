@@ -36,7 +36,9 @@ pub(super) struct Connection {
     pub(super) video: AsyncMutex<Outgoing>,
     pub(super) voice: AsyncMutex<Outgoing>,
     pub(super) streams: [Arc<SentStream>; 2],
-    pub(super) equipment: Equipment,
+    /// What this side has, and what of it counts for this call.
+    owned: Equipment,
+    equipment: Mutex<Equipment>,
     relay_only: bool,
     /// One negotiation at a time.
     pub(super) negotiation: AsyncMutex<()>,
@@ -99,7 +101,8 @@ impl Connection {
             video: AsyncMutex::new(video),
             voice: AsyncMutex::new(voice),
             streams,
-            equipment: settings.equipment,
+            owned: settings.equipment,
+            equipment: Mutex::new(settings.equipment),
             relay_only: settings.relay_only,
             negotiation: AsyncMutex::new(()),
             negotiated: Mutex::default(),
@@ -110,6 +113,15 @@ impl Connection {
             released: AtomicBool::new(false),
         };
         Ok((connection, receiver))
+    }
+
+    pub(super) fn equipment(&self) -> Equipment {
+        *lock(&self.equipment)
+    }
+
+    /// From the next description on this is what counts, as far as this side has it.
+    pub(super) fn confine(&self, to: Equipment) {
+        *lock(&self.equipment) = self.owned.within(to);
     }
 
     pub(super) fn negotiated(&self) -> Option<Negotiated> {

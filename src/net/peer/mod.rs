@@ -161,6 +161,11 @@ impl Peer {
         self.connection.is_left_by(offer)
     }
 
+    /// Confines the next descriptions to what the other side may have of this one's equipment.
+    pub fn confine(&self, to: Equipment) {
+        self.connection.confine(to);
+    }
+
     /// A candidate of the other side. Those that come before its description are kept; those beyond
     /// [`crate::protocol::MAX_CANDIDATES`] are ignored.
     pub async fn add_candidate(&self, candidate: Option<&Candidate>) -> Result<(), PeerError> {

@@ -20,6 +20,20 @@ impl Default for Equipment {
     }
 }
 
+impl Equipment {
+    pub const NONE: Equipment = Equipment { camera: false, microphone: false, speaker: false };
+
+    /// What of this the other has too.
+    #[must_use]
+    pub fn within(self, other: Equipment) -> Equipment {
+        Equipment {
+            camera: self.camera && other.camera,
+            microphone: self.microphone && other.microphone,
+            speaker: self.speaker && other.speaker,
+        }
+    }
+}
+
 /// Which side wrote the description.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
