@@ -5,8 +5,13 @@
  * For tests and for people who look for a fault, `window.callbox` tells the state; it changes nothing.
  */
 
+import { Refused } from './access.js';
+import { Account } from './account.js';
 import { Calls } from './calls.js';
+import { Gate } from './gate.js';
+import { Household } from './household.js';
 import { Incoming } from './incoming.js';
+import { Inviting } from './invite.js';
 import { Lobby } from './lobby.js';
 import { Media } from './media.js';
 import { dismiss, notify, showBanner, speak } from './notices.js';
@@ -19,6 +24,8 @@ import { banners, connection, ending, hints, incomingFrom, problems, refused, st
 import { Tones } from './tones.js';
 
 const NAME_KEY = 'callbox.name';
+/** After what pause the server is asked again who we are, in milliseconds. */
+const ASK_AGAIN = 500;
 
 fillTexts();
 
@@ -67,6 +74,8 @@ const signaling = new Signaling(signalingUrl(), {
     }
   },
   onRefused(why) {
+    if (why === 'uninvited' || why === 'changed') return void setTimeout(() => gate.open(), ASK_AGAIN);
+    if (why === 'ended') return expel(new Refused('ended', ''));
     lobby.askName(signaling.userId, refused[why]);
   },
 });
@@ -114,7 +123,13 @@ const incoming = new Incoming({
   onDecline: (call) => call.end('declined'),
 });
 
+const account = new Account({ onLeft: () => expel(null), onHousehold: () => void house.open() });
+const house = new Household((name) => inviting.open(name));
+const inviting = new Inviting({ devices: () => lobby.devices(), onInvited: () => void house.refresh() });
+const gate = new Gate(enter);
+
 element('me').onclick = () => {
+  if (account.standing) return account.open();
   if (calls.all().length > 0) return;
   signaling.leave();
   lobby.askName(signaling.userId);
@@ -126,15 +141,39 @@ addEventListener('pageshow', (event) => event.persisted && location.reload());
 
 function begin() {
   if (!('RTCPeerConnection' in window)) return showBanner(hints.unsupported);
-  const name = cleanId(recall());
-  if (name) join(name);
+  void gate.open();
+}
+
+/**
+ * Whoever was invited is known by that name; where everybody may come in, each chooses one.
+ * @param {import('./access.js').Standing | null} standing
+ */
+function enter(standing) {
+  account.use(standing);
+  const name = standing ? standing.userId : cleanId(recall());
+  if (name) join(name, standing?.name);
   else lobby.askName('');
 }
 
-/** @param {string} name */
-function join(name) {
-  signaling.join(name);
-  lobby.show(name);
+/**
+ * We may not be here, or not any more.
+ * @param {Refused | null} why
+ */
+function expel(why) {
+  calls.endAll('hangup');
+  signaling.leave();
+  account.use(null);
+  lobby.hide();
+  gate.shut(why);
+}
+
+/**
+ * @param {string} userId
+ * @param {string} [name] how others see us, if not by the ID
+ */
+function join(userId, name = userId) {
+  signaling.join(userId);
+  lobby.show(name, account.standing !== null);
 }
 
 /** @param {RTCIceServer[]} servers the server's */
@@ -196,7 +235,7 @@ function show() {
     if (ringing) speak(incomingFrom(ringing.peer.name));
     else if (newest) speak(`${newest.peer.name}: ${states[newest.state]}`);
   }
-  /** @type {HTMLButtonElement} */ (element('me')).disabled = all.length > 0;
+  /** @type {HTMLButtonElement} */ (element('me')).disabled = all.length > 0 && !account.standing;
   void keepAwake(shown.length > 0);
 }
 

@@ -21,7 +21,7 @@ const GOODBYE_TIME = 200;
  * @typedef {'calling' | 'ringing' | 'incoming' | 'connecting' | 'connected' | 'reconnecting' | 'ended'} CallState
  *
  * Why a call ended: what the sides tell each other, and what only we see.
- * @typedef {import('./protocol.js').Reason | 'unknownTarget' | 'gone' | 'lost' | 'badOffer'} EndReason
+ * @typedef {import('./protocol.js').Reason | 'unknownTarget' | 'forbidden' | 'gone' | 'lost' | 'badOffer'} EndReason
  *
  * @typedef {object} CallContext What a call needs from its surroundings.
  * @property {(message: Record<string, unknown>) => boolean} send
@@ -297,6 +297,9 @@ export class Call {
       // Who was there before has only lost its signaling for a while: the offer is said again when they are back.
       if (waiting && !this.#known) this.#giveUp('unknownTarget');
       this.#gone = true;
+    } else if (code === 'forbidden') {
+      // A call that the other side began goes on as it is.
+      if (waiting) this.#giveUp('forbidden');
     } else if (code === 'rateLimited') {
       const described = inReplyTo === 'offer' || inReplyTo === 'answer';
       if (described) setTimeout(() => this.state !== 'ended' && this.#negotiation.repeat(), RATE_LIMITED_WAIT);

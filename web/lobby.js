@@ -3,7 +3,7 @@
 import { hasH264 } from './codecs.js';
 import { copy, element, showAvatar, within } from './page.js';
 import { cleanId } from './protocol.js';
-import { callPeer, hints, inCall, joinedAs, text } from './text.js';
+import { callPeer, hints, inCall, joinedAs, knownAs, text } from './text.js';
 
 /** Sorts names as people do. It is costly to make, and with thousands online each name is compared often. */
 const collator = new Intl.Collator();
@@ -69,14 +69,29 @@ export class Lobby {
     name.select();
   }
 
-  /** @param {string} name our own */
-  show(name) {
-    if (document.documentElement.dataset.view === 'welcome') document.documentElement.dataset.view = 'lobby';
+  /**
+   * @param {string} name our own
+   * @param {boolean} known whether the household gave it to us
+   */
+  show(name, known = false) {
+    if (document.documentElement.dataset.view !== 'stage') document.documentElement.dataset.view = 'lobby';
     element('welcome').hidden = true;
     element('lobby').hidden = element('me').hidden = false;
     element('my-name').textContent = name;
-    element('me').setAttribute('aria-label', joinedAs(name));
+    element('me').setAttribute('aria-label', known ? knownAs(name) : joinedAs(name));
+    element('me').dataset.known = String(known);
     this.#render();
+  }
+
+  /** Shows nothing of who is here. */
+  hide() {
+    this.setPeers(null);
+    element('welcome').hidden = element('lobby').hidden = element('me').hidden = true;
+  }
+
+  /** The devices that are on line. */
+  devices() {
+    return [...this.#peers.values()].filter((peer) => peer.kind === 'device');
   }
 
   /** @param {string} words */

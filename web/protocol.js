@@ -19,12 +19,12 @@ export const CONNECT_TIMEOUT = 20_000;
 export const RECOVERY_TIMEOUT = 30_000;
 
 /** WebSocket close codes that mean more to a page than "try again". */
-export const CLOSE = { TRY_LATER: 1013, REPLACED: 4000 };
+export const CLOSE = { TRY_LATER: 1013, REPLACED: 4000, UNAUTHORIZED: 4401, ACCESS_ENDED: 4403, RIGHTS_CHANGED: 4409 };
 
 /**
  * @typedef {'device' | 'person'} Kind
  * @typedef {{ userId: string, name: string, kind: Kind }} Peer
- * @typedef {'hangup' | 'declined' | 'busy' | 'noAnswer' | 'failed' | 'replaced' | 'shutdown' | 'other'} Reason
+ * @typedef {'hangup' | 'declined' | 'busy' | 'noAnswer' | 'failed' | 'replaced' | 'shutdown' | 'revoked' | 'other'} Reason
  *
  * @typedef {{ type: 'joined', userId: string, version: number, peers: Peer[], iceServers: RTCIceServer[] }} Joined
  * @typedef {{ type: 'presence', peer: Peer, online: boolean }} Presence
@@ -45,7 +45,7 @@ export const CLOSE = { TRY_LATER: 1013, REPLACED: 4000 };
  * @typedef {Joined | Presence | Peers | Pong | Refusal | PeerMessage} Message
  */
 
-const REASONS = ['hangup', 'declined', 'busy', 'noAnswer', 'failed', 'replaced', 'shutdown'];
+const REASONS = ['hangup', 'declined', 'busy', 'noAnswer', 'failed', 'replaced', 'shutdown', 'revoked'];
 /** What the server alone says, to nobody in particular: a relay that forwards by `targetId` would pass on a peer's. */
 const SERVERS = ['joined', 'presence', 'peers', 'pong'];
 

@@ -10,16 +10,16 @@ const PATIENCE = 5_000;
  * `full`: the server takes no more connections now. `badHost`: it does not go by the name in the page's address.
  * `badOrigin`: the request does not come from the page's own address, as the server sees it. `notAWebSocket`: it came
  * through, but not as a WebSocket. `unreachable`: a proxy does not reach the server. `login`: something in front sends the
- * browser to another page first. `elsewhere`: something else answers.
+ * browser to another page first. `elsewhere`: something else answers. (`uninvited`: what we show lets nobody in.)
  * @typedef {'full' | 'badHost' | 'badOrigin' | 'notAWebSocket' | 'unreachable' | 'login' | 'elsewhere'} Trouble
  */
 
-/** @type {Record<string, Trouble>} */
-const CODES = { serverFull: 'full', badHost: 'badHost', badOrigin: 'badOrigin', notAWebSocket: 'notAWebSocket' };
+/** @type {Record<string, Trouble | 'uninvited'>} */
+const CODES = { serverFull: 'full', badHost: 'badHost', badOrigin: 'badOrigin', notAWebSocket: 'notAWebSocket', unauthorized: 'uninvited' };
 
 /**
  * @param {string} url the WebSocket's address
- * @returns {Promise<Trouble | null>} null when nothing answers at all
+ * @returns {Promise<Trouble | 'uninvited' | null>} null when nothing answers at all
  */
 export async function askWhy(url) {
   const address = new URL(url);

@@ -23,14 +23,15 @@ const CLAIMS = 3;
  * @typedef {'stopped' | 'connecting' | 'online' | 'reconnecting'} SignalingState
  *
  * Why joining ended: `idTaken`, another client holds the name; `replaced`, another client took it over from us;
- * `notAccepted`, the server does not take what we join with.
- * @typedef {'idTaken' | 'replaced' | 'notAccepted'} Refused
+ * `notAccepted`, the server does not take what we join with. What we showed counts for nothing (`uninvited`), counts no
+ * longer (`ended`), or for something else now (`changed`).
+ * @typedef {'idTaken' | 'replaced' | 'notAccepted' | 'uninvited' | 'ended' | 'changed'} Refused
  *
  * @typedef {object} SignalingEvents
  * @property {(state: SignalingState, trouble: import('./refusal.js').Trouble | null) => void} onState `trouble`: what
  *   keeps us from the server, where that is known
  * @property {(message: import('./protocol.js').Message) => void} onMessage
- * @property {(why: Refused) => void} onRefused joining has ended; the person should choose another name
+ * @property {(why: Refused) => void} onRefused joining has ended
  */
 
 export class Signaling {
@@ -143,6 +144,9 @@ export class Signaling {
     };
     socket.onclose = (event) => {
       if (event.code === CLOSE.REPLACED) return this.#refused('replaced');
+      if (event.code === CLOSE.UNAUTHORIZED) return this.#refused('uninvited');
+      if (event.code === CLOSE.ACCESS_ENDED) return this.#refused('ended');
+      if (event.code === CLOSE.RIGHTS_CHANGED) return this.#refused('changed');
       if (event.code === CLOSE.TRY_LATER) this.#trouble = 'full';
       else if (!opened) void this.#ask();
       this.#broke();
@@ -197,6 +201,9 @@ export class Signaling {
       case 'rateLimited':
         this.#broke();
         break;
+      case 'unauthorized':
+        this.#refused('uninvited');
+        break;
       default:
         console.warn(`callbox: the server does not let this page join: ${code}: ${message}`);
         this.#refused('notAccepted');
@@ -247,6 +254,7 @@ export class Signaling {
   async #ask() {
     const why = await askWhy(this.#url);
     if (this.state !== 'reconnecting') return;
+    if (why === 'uninvited') return this.#refused(why);
     // A server that has just come back answers the question, but was not there for the connection.
     const sure = why !== 'notAWebSocket' || this.#suspicion === why;
     this.#suspicion = why;

@@ -36,7 +36,101 @@ export const text = {
   answerWithCamera: 'Answer with camera',
   decline: 'Decline',
   tapToHear: 'Tap to hear',
+  gateTitle: 'You need an invitation',
+  gateHint: 'Ask somebody who lives here for a link or a code, and open it on this device.',
+  invitation: 'Your link',
+  enter: 'Come in',
+  entering: 'One moment…',
+  household: 'People',
+  signOut: 'Sign out on this device',
+  close: 'Close',
+  invite: 'Invite somebody',
+  invitedName: 'Name',
+  invitedNameHint: 'How everybody here calls them',
+  role: 'They come in as',
+  theirRights: 'What they may do',
+  theirDevices: 'With these devices only',
+  from: 'From',
+  until: 'Until',
+  makeInvitation: 'Make the invitation',
+  orSend: 'Or send them this link. It works once.',
+  copy: 'Copy',
+  share: 'Share',
+  done: 'Done',
   noScript: 'This page needs JavaScript to make calls.',
+};
+
+/** What somebody is to the household. @type {Record<import('./access.js').Role, string>} */
+export const roles = { owner: 'Owner', member: 'Member', guest: 'Guest' };
+
+/** @type {Record<import('./access.js').Right, string>} */
+export const rightNames = { view: 'See and hear', talk: 'Speak', ring: 'Be called', open: 'Open the door', manage: 'Change settings' };
+
+/**
+ * What somebody may do, in a few words.
+ * @param {import('./access.js').Role} role
+ * @param {import('./access.js').Grants} grants
+ */
+export function allowed(role, { everywhere, at = {} }) {
+  /** @param {import('./access.js').Right[]} rights */
+  const words = (rights) => rights.map((right) => rightNames[right].toLowerCase()).join(', ') || 'nothing';
+  if (role === 'owner') return 'May do everything';
+  const parts = Object.entries(at).map(([device, rights]) => `${device}: ${words(rights)}`);
+  if (parts.length === 0) return `May ${words(everywhere)}`;
+  return (everywhere.length > 0 ? [...parts, `elsewhere: ${words(everywhere)}`] : parts).join('; ');
+}
+
+/** @param {number} seconds Unix time */
+export const time = (seconds) => new Date(seconds * 1000).toLocaleString([], { dateStyle: 'medium', timeStyle: 'short' });
+/** @param {string} when */
+export const until = (when) => `until ${when}`;
+
+/** What a stranger is told. */
+export const gate = {
+  /** @param {import('./access.js').Refused} why */
+  refused({ code, more }) {
+    switch (code) {
+      case 'invitationUnknown':
+        return 'There is no such invitation. Perhaps the link was cut short, or the invitation was withdrawn.';
+      case 'invitationNotYet':
+        return `Your invitation counts from ${time(Number(more.from))} on. Open it again then.`;
+      case 'invitationExpired':
+        return 'This invitation is over. Ask for another one.';
+      case 'invitationUsedUp':
+        return 'This invitation was used already. Each device needs its own: ask for another one.';
+      case 'tooManyAttempts':
+        return 'That were too many tries. Wait a minute, then try again.';
+      case 'ended':
+        return 'Your access has ended.';
+      default:
+        return 'The server does not answer as it should. Please try again in a moment.';
+    }
+  },
+};
+
+/** For owners. */
+export const household = {
+  failed: 'That did not work. Please try again in a moment.',
+  program: 'Program',
+  invitation: 'Invitation, not used yet',
+  own: 'this device',
+  online: 'online',
+  seen: (/** @type {string} */ when) => `last here ${when}`,
+  from: (/** @type {string} */ when) => `from ${when}`,
+  another: 'Add a device',
+  anotherOf: (/** @type {string} */ name) => `Invite another device of ${name}`,
+  rename: 'Rename',
+  renameOne: (/** @type {string} */ name) => `Rename ${name}`,
+  newName: (/** @type {string} */ name) => `What is ${name} to be called?`,
+  remove: 'Remove',
+  removeOne: (/** @type {string} */ name) => `Remove ${name}`,
+  sure: (/** @type {string} */ name) => `Remove ${name}? Their devices lose access at once, and calls end.`,
+  removeBrowser: (/** @type {string} */ label, /** @type {string} */ name) => `Sign ${name} out on ${label}`,
+  withdraw: (/** @type {string} */ name) => `Withdraw this invitation of ${name}`,
+  showTo: (/** @type {string} */ name) => `Let ${name} point their phone’s camera at this.`,
+  codeFor: (/** @type {string} */ name) => `QR code of the invitation for ${name}`,
+  copied: 'Copied.',
+  copyYourself: 'The browser does not let this page copy: the link is marked, copy it yourself.',
 };
 
 /** What the buttons of the call say, by what pressing them will do or has done. */
@@ -80,7 +174,7 @@ export const banners = {
   elsewhere: 'Something other than Callbox’s server answers where this page looks for it. A proxy has to pass on every path below this page’s address, “ws” too. This page keeps trying.',
 };
 
-/** Why joining under a name ended. @type {Record<import('./signaling.js').Refused, string>} */
+/** Why joining under a name ended. @type {Record<'idTaken' | 'replaced' | 'notAccepted', string>} */
 export const refused = {
   idTaken: 'This name is in use by somebody else right now. Please choose another one.',
   replaced: 'This name is now used in another window or by somebody else. Choose another name, or continue here.',
@@ -112,6 +206,8 @@ export function ending(reason, name, { outgoing, talked }) {
       return `The connection to ${name} is lost. Calling again may help.`;
     case 'unknownTarget':
       return `Nobody is online under the ID “${name}”. Check how it is written, or try again later.`;
+    case 'forbidden':
+      return `You may not call ${name}.`;
     case 'gone':
       return `${name} is no longer there. Call back, or wait for them to call again.`;
     case 'badOffer':
@@ -119,6 +215,8 @@ export function ending(reason, name, { outgoing, talked }) {
       return `${name} and this browser do not understand each other’s picture or sound. Updating the browser may help.`;
     case 'shutdown':
       return `${name} was switched off.`;
+    case 'revoked':
+      return `The call with ${name} has ended: who may call whom has changed.`;
     case 'replaced':
       return `${name} called again from another window.`;
     case 'other':
@@ -176,3 +274,5 @@ export const pictureOf = (name) => `Picture and sound of ${name}`;
 export const incomingFrom = (name) => `${name} is calling`;
 /** @param {string} name */
 export const joinedAs = (name) => `You are ${name}. Change your name`;
+/** @param {string} name */
+export const knownAs = (name) => `You are ${name}. Your access`;

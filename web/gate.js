@@ -1,0 +1,70 @@
+/** What a stranger sees: that an invitation is needed, and nothing else. */
+
+import { redeem, Refused, secretIn, takeInvitation, whoAmI } from './access.js';
+import { element } from './page.js';
+import { gate, text } from './text.js';
+
+export class Gate {
+  #onEnter;
+
+  /** @param {(standing: import('./access.js').Standing | null) => void} onEnter whoever is let in; null: everybody is */
+  constructor(onEnter) {
+    this.#onEnter = onEnter;
+    const link = /** @type {HTMLInputElement} */ (element('invitation'));
+    element('enter').onsubmit = (event) => {
+      event.preventDefault();
+      const secret = secretIn(link.value) ?? link.value.trim();
+      if (secret) void this.#show(secret);
+      else link.focus();
+    };
+    // A link that is opened while the page is there only changes what stands behind the `#`.
+    addEventListener('hashchange', () => {
+      const secret = takeInvitation();
+      if (secret !== null) void this.#show(secret);
+    });
+  }
+
+  /** Finds out who we are, with the invitation in the address where there is one. */
+  async open() {
+    const secret = takeInvitation();
+    if (secret !== null) return this.#show(secret);
+    try {
+      this.#enter(await whoAmI());
+    } catch (error) {
+      this.shut(error instanceof Refused ? error : null);
+    }
+  }
+
+  /**
+   * Nobody comes in, or not any more.
+   * @param {Refused | null} why
+   */
+  shut(why) {
+    document.documentElement.dataset.view = 'gate';
+    element('gate').hidden = false;
+    element('me').hidden = true;
+    element('gate-error').textContent = why && why.code !== 'unauthorized' ? gate.refused(why) : '';
+    element('gate-title').focus();
+  }
+
+  /** @param {string} secret */
+  async #show(secret) {
+    element('gate-error').textContent = text.entering;
+    try {
+      this.#enter(await redeem(secret));
+    } catch (error) {
+      // Whoever is in already opens the link again, from the chat it came in.
+      const standing = await whoAmI().catch(() => undefined);
+      if (standing !== undefined) return this.#enter(standing);
+      this.shut(error instanceof Refused ? error : null);
+    }
+  }
+
+  /** @param {import('./access.js').Standing | null} standing */
+  #enter(standing) {
+    element('gate').hidden = true;
+    element('gate-error').textContent = '';
+    /** @type {HTMLInputElement} */ (element('invitation')).value = '';
+    this.#onEnter(standing);
+  }
+}
