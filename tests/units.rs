@@ -10,7 +10,11 @@ const UNITS: [&str; 3] = [
     "image/root/etc/systemd/system/callbox-board-scan.service",
 ];
 /// What the units start, for systemd to find.
-const OTHERS: [&str; 1] = ["image/root/etc/systemd/system/callbox-board-apply.service"];
+const OTHERS: [&str; 3] = [
+    "image/root/etc/systemd/system/callbox-board-apply.service",
+    "image/root/etc/systemd/system/callbox-board-owner.path",
+    "image/root/etc/systemd/system/callbox-board-owner.service",
+];
 /// Exposure level in tenths; `systemd-analyze security` goes to 100.
 const EXPOSED_AT_MOST: u32 = 20;
 /// For systemd 254 and later. Earlier ones say so and leave them out.
@@ -44,6 +48,7 @@ fn systemd_understands_every_line_of_the_units() {
         // Its program need not be installed here.
         let text = std::fs::read_to_string(unit(name)).unwrap();
         let text = text.replace("/usr/bin/callbox", "/bin/true").replace("/usr/lib/callbox/board-apply", "/bin/true");
+        let text = text.replace("/usr/lib/callbox/board-import", "/bin/true");
         std::fs::write(folder.path().join(file(name)), text).unwrap();
     }
     for name in UNITS.iter().chain(&OTHERS).map(|name| file(name)) {

@@ -16,7 +16,7 @@ fn a_fresh_card_is_an_intercom_for_the_network_it_is_in() {
     let import = board.start();
     assert_eq!((import.problems, import.usable, import.configured), (0, true, false), "{}", import.report);
     let config = board.config();
-    assert!(!config.is_local() && config.access == callbox::config::Access::Invited);
+    assert!(!config.is_local() && config.access.mode == callbox::config::Mode::Invited);
     assert_eq!((board.networks(), board.awaits_code(), board.blinks()), (None, true, false));
     assert_eq!(fs::read_to_string(board.root("etc/hostname")).unwrap(), "callbox\n");
     let report = board.report();
@@ -30,6 +30,30 @@ fn a_fresh_card_is_an_intercom_for_the_network_it_is_in() {
     board.remove(WIFI);
     assert!(!board.start().configured);
     assert_eq!(board.config(), config);
+}
+
+#[test]
+fn whoever_has_the_card_finds_the_first_owners_link() {
+    let board = Board::new();
+    let secret = "A-b_".repeat(10) + "xyz";
+    assert!(!board.start().report.contains("Owner"));
+    fs::create_dir_all(&board.places.daemon).unwrap();
+    let link = board.places.daemon.join("first-link");
+    fs::write(&link, format!("https://192.0.2.7:8443/#invite={secret}\n")).unwrap();
+    board.start();
+    let line =
+        format!("Owner     nobody yet. Whoever opens this link first is: https://callbox.local:8443/#invite={secret}");
+    assert!(board.report().contains(&line), "{}", board.report());
+    assert_eq!(fs::metadata(board.places.run.join("report")).unwrap().permissions().mode() & 0o777, 0o600);
+    // What is no such link is nobody's business, least of all a link to another file.
+    for other in ["", "hello", "https://evil.example/#invite=short", &format!("#invite={secret}\nmore")] {
+        fs::write(&link, other).unwrap();
+        assert!(!board.start().report.contains("Owner"), "{other}");
+    }
+    fs::remove_file(&link).unwrap();
+    fs::write(board.root("etc/shadow"), format!("x#invite={secret}")).unwrap();
+    symlink(board.root("etc/shadow"), &link).unwrap();
+    assert!(!board.start().report.contains("Owner"));
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::{fs, io};
 
 use super::report::{self, CORRECT, Report};
 use super::settings::{self, Settings};
-use super::{led, storage};
+use super::{led, owner, storage};
 use crate::base::durable::{self, Access};
 use crate::base::text::with_crlf;
 use crate::board::wifi::network::{Key, Network};
@@ -219,6 +219,9 @@ impl Work<'_> {
         }
         self.report.fact("Device", format!("{} ({})", config.device.name, config.device.id));
         self.report.fact("Page", report::pages(&config, &host));
+        if let Some(link) = owner::first_link(&self.places.daemon, &config, &host) {
+            self.report.fact("Owner", format!("nobody yet. Whoever opens this link first is: {link}"));
+        }
         true
     }
 
@@ -246,7 +249,8 @@ impl Work<'_> {
         }
         let flag = places.run.join(AWAITS_CODE);
         let marked = if awaits_code { durable::replace(&flag, b"", Access::PUBLIC) } else { durable::remove(&flag) };
-        let noted = durable::replace(&places.run.join("report"), text.as_bytes(), Access::PUBLIC);
+        // It may hold the first owner's link.
+        let noted = durable::replace(&places.run.join("report"), text.as_bytes(), Access::PRIVATE);
         if let Err(error) = marked.and(noted) {
             log::warn!(dir:% = places.run.display(), error:%; "the report cannot be written");
         }

@@ -2,6 +2,7 @@
 
 pub mod import;
 mod led;
+mod owner;
 pub mod report;
 pub mod settings;
 pub mod storage;

@@ -80,18 +80,24 @@ impl Report {
     }
 }
 
+/// The page itself, where the board serves it and other machines reach it.
+pub fn page(config: &Config, host: &str) -> Option<String> {
+    let server = &config.server;
+    let served = config.signaling.url.is_none() && !server.listen.ip().is_loopback();
+    let scheme = if server.tls == Tls::Off { "http" } else { "https" };
+    served.then(|| format!("{scheme}://{host}.local:{}/", server.listen.port()))
+}
+
 /// Where a browser finds the board.
 pub fn pages(config: &Config, host: &str) -> String {
     if let Some(url) = &config.signaling.url {
         return format!("the one of the server {url}");
     }
-    let server = &config.server;
-    let scheme = if server.tls == Tls::Off { "http" } else { "https" };
-    let plain = server.http_listen.filter(|http| !http.ip().is_loopback());
-    match plain {
-        Some(http) => format!("http://{host}.local:{}/", http.port()),
-        None if server.listen.ip().is_loopback() => "none that other machines reach; see [server] listen".to_owned(),
-        None => format!("{scheme}://{host}.local:{}/", server.listen.port()),
+    let plain = config.server.http_listen.filter(|http| !http.ip().is_loopback());
+    match (plain, page(config, host)) {
+        (Some(http), _) => format!("http://{host}.local:{}/", http.port()),
+        (None, Some(page)) => page,
+        (None, None) => "none that other machines reach; see [server] listen".to_owned(),
     }
 }
 
