@@ -4,7 +4,7 @@
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-use callbox::board::setup::drawing::Drawing;
+use callbox::base::qr::Drawing;
 use callbox::board::setup::look::Look;
 use callbox::logic::picture::fanout::{Fanout, Next};
 use callbox::logic::picture::level::Level;

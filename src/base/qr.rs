@@ -5,6 +5,7 @@ use qrcode::{Color, EcLevel, QrCode};
 /// Modules of light around a code, which readers need to find it.
 const QUIET: usize = 4;
 /// Pixels a module in a picture: sharp on a phone's screen and on paper.
+#[cfg(feature = "board")]
 const SCALE: usize = 8;
 /// Black on white in colours that no theme changes, so that light stays light on a dark terminal.
 pub const COLOURS: &str = "\x1b[38;5;16;48;5;231m";
