@@ -102,6 +102,9 @@ export const gate = {
         return 'That were too many tries. Wait a minute, then try again.';
       case 'ended':
         return 'Your access has ended.';
+      case 'badHost':
+      case 'badOrigin':
+        return banners[code];
       default:
         return 'The server does not answer as it should. Please try again in a moment.';
     }

@@ -1,7 +1,7 @@
 //! The server's memory: who belongs to the household, which browsers, programs and devices are theirs, and which links are
 //! still open. [`Memory`] says what is remembered, [`sqlite`] keeps it in one file, [`keeper`] brings it to the tasks.
 //!
-//! Secrets never get here: whoever makes one remembers its [`Hash`] and forgets the rest, so the file lets nobody in.
+//! Secrets never get here: whoever makes one remembers its [`struct@Hash`] and forgets the rest, so the file lets nobody in.
 
 pub mod error;
 pub mod keeper;

@@ -49,7 +49,7 @@ test('the documented configuration brings the page, and a call', async () => {
 test('a proxy that gets one thing wrong: the page says what, and so does the log', async () => {
   const own = workspace();
   const port = await freePort();
-  const configuration = serverConfiguration(own.path, port).replace('[state]', 'names = ["door.localhost"]\n[state]');
+  const configuration = serverConfiguration(own.path, port).replace('[state]', 'names = ["door.localhost"]\n[access]\nmode = "open"\n[state]');
   const server = await startCallbox('server', own.path, configuration, { page: `http://127.0.0.1:${port}/` });
   const proxy = await startNginx(own.path, map, {
     right: to(lines, port),

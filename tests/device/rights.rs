@@ -31,9 +31,11 @@ async fn answer(caller: &mut Caller, offer: &Message) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn each_right_opens_its_own_part_of_a_call() {
     let server = at_callbox().await;
-    for (rights, voice, pictures) in
-        [("'view', 'talk'", "sendrecv", "sendonly"), ("'view'", "sendonly", "sendonly"), ("'talk'", "recvonly", "inactive")]
-    {
+    for (rights, voice, pictures) in [
+        ("'view', 'talk'", "sendrecv", "sendonly"),
+        ("'view'", "sendonly", "sendonly"),
+        ("'talk'", "recvonly", "inactive"),
+    ] {
         let door = Door::open(&server.url, &format!("access = {{ rights = [{rights}] }}")).await;
         let mut anna = Caller::join(&server.url, "anna").await;
         let (peer, sdp, _events) = Peer::offer(&ice()).await.unwrap();
