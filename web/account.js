@@ -32,6 +32,10 @@ export class Account {
     return this.#standing;
   }
 
+  close() {
+    this.#dialog.close();
+  }
+
   open() {
     const standing = this.#standing;
     if (!standing) return;

@@ -163,6 +163,7 @@ function expel(why) {
   calls.endAll('hangup');
   signaling.leave();
   account.use(null);
+  for (const sheet of [account, house, inviting]) sheet.close();
   lobby.hide();
   gate.shut(why);
 }

@@ -20,6 +20,12 @@ export class Household {
     await this.refresh();
   }
 
+  /** Shows nobody any more. */
+  close() {
+    this.#dialog.close();
+    element('household-people').replaceChildren();
+  }
+
   /** Shows what is, if it is looked at. */
   async refresh() {
     if (this.#dialog.open) await this.#attempt(async () => {});

@@ -35,7 +35,7 @@ export class Inviting {
       event.preventDefault();
       void this.#send();
     };
-    for (const id of ['inviting-close', 'invite-done']) element(id).onclick = () => this.#dialog.close();
+    for (const id of ['inviting-close', 'invite-done']) element(id).onclick = () => this.close();
     element('invite-copy').onclick = () => void this.#copy();
     element('invite-share').hidden = !navigator.share;
     element('invite-share').onclick = () => void navigator.share({ title: document.title, url: this.#link }).catch(() => {});
@@ -56,6 +56,13 @@ export class Inviting {
     this.#dialog.showModal();
     if (!this.#known) this.#field('invited').focus();
     else void this.#send();
+  }
+
+  /** Shows no link any more. */
+  close() {
+    this.#dialog.close();
+    /** @type {HTMLInputElement} */ (element('invite-link')).value = '';
+    within(element('invite-qr'), 'path').removeAttribute('d');
   }
 
   get #link() {

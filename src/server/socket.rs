@@ -223,9 +223,7 @@ async fn attend(upgraded: Upgraded, shared: Arc<Shared>, access: Access, caller:
     let Some(wire) = Wire::of(upgraded) else { return };
     let line = shared.connect(caller.origin, caller.pass);
     let conn = line.id;
-    if let Some(visit) = caller.visit {
-        access.enter(conn, visit, &shared).await;
-    }
+    access.enter(conn, caller.visit, &shared).await;
     match wire {
         Wire::Plain(stream, begun) => Connection::new(stream, begun, line, shared).attend().await,
         // Boxed, since what TLS keeps would make every task larger.

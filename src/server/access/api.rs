@@ -263,7 +263,7 @@ async fn invite(State(doors): State<Doors>, request: Request) -> Result<Json<Val
     let invited = caller.household.ask(move |memory| memory.invite(&invite, hash, now)).await??;
     let link = link(&base, &secret);
     let qr = Drawing::new(&link).map(|code| json!({ "width": code.width(), "path": code.svg_path() }));
-    log::info!(name, invitation = invited.invitation.as_str(); "somebody is invited");
+    log::info!(invitation = invited.invitation.as_str(); "an owner invites somebody");
     Ok(Json(json!({ "name": name, "invitation": invited.invitation, "isNew": invited.new, "link": link, "qr": qr })))
 }
 
@@ -304,9 +304,8 @@ async fn revoke(State(doors): State<Doors>, request: Request) -> Result<Json<Val
     let caller = Caller::of(&doors, &request)?;
     caller.owner().await?;
     let Revoke { which, force } = read(request).await?;
-    let named = which.clone();
     caller.household.ask(move |memory| memory.revoke(&which, force)).await??;
-    log::info!(which = named; "access is revoked");
+    log::info!("an owner takes access back");
     Ok(Json(json!({})))
 }
 

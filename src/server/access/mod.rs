@@ -87,9 +87,10 @@ impl Access {
     }
 
     /// Somebody is here on those grounds, which are looked at once more: they may have changed since.
-    pub async fn enter(&self, conn: ConnId, visit: Visit, shared: &Shared) {
+    pub async fn enter(&self, conn: ConnId, visit: Option<Visit>, shared: &Shared) {
         let Access::Invited(household) = self else { return };
-        household.visits.enter(conn, visit.clone());
+        household.visits.come(conn, visit.clone());
+        let Some(visit) = visit else { return };
         if let Ok(looked) = household.look(vec![visit.session.clone()]).await {
             watch::review(&household.visits, shared, Some(conn), &visit, looked.into_iter().next().flatten());
         }

@@ -38,18 +38,30 @@ pub struct Visit {
 
 #[derive(Default)]
 pub struct Visits {
-    present: Mutex<HashMap<ConnId, Visit>>,
+    /// By connection; without a visit where nothing was shown yet.
+    present: Mutex<HashMap<ConnId, Option<Visit>>>,
     absent: Mutex<VecDeque<Visit>>,
 }
 
 impl Visits {
+    /// Somebody is at the door, and has shown this or nothing.
+    pub fn come(&self, conn: ConnId, visit: Option<Visit>) {
+        lock(&self.present).insert(conn, None);
+        if let Some(visit) = visit {
+            self.enter(conn, visit);
+        }
+    }
+
+    /// Somebody has shown what lets them in, unless they have gone meanwhile.
     pub fn enter(&self, conn: ConnId, visit: Visit) {
-        lock(&self.absent).retain(|gone| gone.session != visit.session);
-        lock(&self.present).insert(conn, visit);
+        if let Some(place) = lock(&self.present).get_mut(&conn) {
+            lock(&self.absent).retain(|gone| gone.session != visit.session);
+            *place = Some(visit);
+        }
     }
 
     pub fn leave(&self, conn: ConnId) {
-        let Some(visit) = lock(&self.present).remove(&conn) else { return };
+        let Some(Some(visit)) = lock(&self.present).remove(&conn) else { return };
         let mut absent = lock(&self.absent);
         absent.retain(|gone| gone.session != visit.session);
         if absent.len() >= ABSENT {
@@ -60,21 +72,20 @@ impl Visits {
 
     /// Who is here now.
     pub fn sessions(&self) -> Vec<String> {
-        lock(&self.present).values().map(|visit| visit.session.clone()).collect()
+        lock(&self.present).values().flatten().map(|visit| visit.session.clone()).collect()
     }
 
     fn all(&self) -> Vec<(Option<ConnId>, Visit)> {
         let present = lock(&self.present);
-        let mut all: Vec<_> = present.iter().map(|(conn, visit)| (Some(*conn), visit.clone())).collect();
+        let here = present.iter().filter_map(|(conn, visit)| Some((Some(*conn), visit.clone()?)));
+        let mut all: Vec<_> = here.collect();
         all.extend(lock(&self.absent).iter().map(|visit| (None, visit.clone())));
         all
     }
 
     fn changed(&self, conn: ConnId, visit: Option<Visit>) {
-        let mut present = lock(&self.present);
-        match visit {
-            Some(visit) => _ = present.insert(conn, visit),
-            None => _ = present.remove(&conn),
+        if let Some(place) = lock(&self.present).get_mut(&conn) {
+            *place = visit;
         }
     }
 
