@@ -58,6 +58,8 @@ fn stem(name: &str) -> String {
     let mut stem = String::new();
     for c in name.to_lowercase().chars() {
         match c {
+            // Some letters show nothing.
+            _ if is_unseen(c) => {}
             _ if c.is_alphanumeric() => stem.push(c),
             _ if (c.is_ascii() || c.is_whitespace()) && !stem.ends_with('-') => stem.push('-'),
             _ => {}
@@ -116,6 +118,8 @@ mod tests {
             ("玄関", "玄関"),
             ("🔔", "person"),
             ("-.-", "person"),
+            ("An\u{3164}na", "anna"),
+            ("\u{3164}", "person"),
         ] {
             assert_eq!(user_ids(name).take(3).collect::<Vec<_>>(), [id, &format!("{id}-2"), &format!("{id}-3")]);
         }
