@@ -23,7 +23,7 @@ impl Config {
             speaker: of.speaker.clone(),
             ice: of.ice.clone(),
             calls: of.calls.clone(),
-            access: Access { rights: of.access.rights, ..self.access },
+            access: Access { mode: self.access.mode, ..of.access },
             log: of.log,
             ..self.clone()
         }

@@ -118,6 +118,13 @@ pub const KEYS: &[Key] = &[
     )
     .live(),
     key(
+        "access.unverified",
+        Text,
+        r#""allow" or "refuse""#,
+        Computed(r#""refuse" where the server lets in those who are invited, else "allow""#),
+    )
+    .live(),
+    key(
         "camera.source",
         Text,
         r#""auto", "/dev/videoN", "/dev/v4l/...", "name:NAME", "file:PATH.y4m", "synthetic" or "none""#,

@@ -119,6 +119,14 @@ pub struct Access {
     pub mode: Mode,
     /// With this device, at most: whatever the server says, nobody has more.
     pub rights: Rights,
+    /// Of those who do not show who they are; refused where there is a household unless it is said.
+    pub unverified: Option<Unverified>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unverified {
+    Allow,
+    Refuse,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

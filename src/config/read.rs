@@ -11,7 +11,7 @@ use super::surroundings::{MIN_CONNECTIONS, Surroundings};
 use super::values;
 use super::{
     Access, Answer, Calls, Camera, CameraFormat, CameraSource, Config, Control, Ice, IcePolicy, Identity,
-    MicrophoneSource, Mode, Serving, Signaling, SpeakerSink, State, Tls,
+    MicrophoneSource, Mode, Serving, Signaling, SpeakerSink, State, Tls, Unverified,
 };
 use crate::protocol::{IceServer, Rights};
 
@@ -141,7 +141,9 @@ impl Reader<'_> {
             items.iter().map(|item| right(item).ok_or(None)).collect::<Result<Vec<_>, _>>()
         });
         let all = |rights: Vec<Rights>| rights.into_iter().flat_map(Rights::iter).collect::<Vec<_>>().into();
-        Access { mode, rights: rights.map_or(Rights::ALL, all) }
+        let unverified =
+            self.word("access.unverified", &[("allow", Unverified::Allow), ("refuse", Unverified::Refuse)]);
+        Access { mode, rights: rights.map_or(Rights::ALL, all), unverified }
     }
 
     fn camera(&mut self) -> Camera {

@@ -6,7 +6,7 @@ use super::address::{self, IceUrl};
 use super::keys::{Form, KEYS};
 use super::layers::{Layers, Origin, Value};
 use super::surroundings::Surroundings;
-use super::{Answer, Config, IcePolicy, Mode, Tls};
+use super::{Answer, Config, IcePolicy, Mode, Tls, Unverified};
 use crate::protocol::IceServer;
 
 /// Shown in place of a secret.
@@ -146,6 +146,13 @@ pub(super) fn value(config: &Config, path: &str) -> Option<String> {
         "server.tls.key_file" => tls_file(false),
         "access.mode" => Some(if config.access.mode == Mode::Invited { "invited" } else { "open" }.to_owned()),
         "access.rights" => Some(list(config.access.rights.iter().map(|right| right.name().to_owned()))),
+        "access.unverified" => config.access.unverified.map(|unverified| {
+            match unverified {
+                Unverified::Allow => "allow",
+                Unverified::Refuse => "refuse",
+            }
+            .to_owned()
+        }),
         "camera.source" => Some(config.camera.source.to_string()),
         "camera.width" => Some(config.camera.width.to_string()),
         "camera.height" => Some(config.camera.height.to_string()),

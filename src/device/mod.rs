@@ -4,6 +4,7 @@ mod allowed;
 mod commission;
 pub mod control;
 mod handle;
+mod keys;
 mod news;
 mod session;
 pub(crate) mod sources;
@@ -26,15 +27,18 @@ pub use self::commission::COMMISSIONED;
 use self::control::{Control, ControlError, Order};
 use self::handle::Request;
 pub use self::handle::{Ailment, Checkup, Handle};
+pub use self::keys::{DEVICE_KEY, PAIRED};
+use self::keys::{KeyError, Keys};
 use self::studio::{Hardware, Studio};
 use self::switchboard::{Settings, Switchboard};
 use crate::base::text;
-use crate::config::{Answer, CameraSource, Config, IcePolicy, MicrophoneSource, SpeakerSink};
+use crate::config::{self, Answer, CameraSource, Config, IcePolicy, MicrophoneSource, SpeakerSink};
 use crate::logic::call::AnswerPolicy;
+use crate::logic::identity::Unverified;
 use crate::net::peer::{Equipment, Liveness, PeerSettings};
 use crate::net::signaling::{Signaling, SignalingError, SignalingEvent, SignalingSettings};
 use crate::net::trust::{Trust, TrustError, client_config};
-use crate::protocol::{Kind, Message, Rights, accepts};
+use crate::protocol::{Key, Kind, Message, Rights, accepts};
 #[cfg(feature = "server")]
 use crate::server::{Server, ServerError, ServerSettings};
 
@@ -53,6 +57,8 @@ pub enum DeviceError {
     Trust(#[from] TrustError),
     #[error("{key} {}: {error}", path.display())]
     Certificates { key: &'static str, path: PathBuf, error: std::io::Error },
+    #[error(transparent)]
+    Key(#[from] KeyError),
     #[error(transparent)]
     Control(#[from] ControlError),
     #[error("the signaling server has ended by itself, which is a fault in Callbox: nobody can call any more")]
@@ -94,12 +100,13 @@ impl Device {
     pub async fn start(config: &Config, debug_hooks: bool) -> Result<Device, DeviceError> {
         let started = Instant::now();
         let (control, orders) = Control::listen(&config.control.socket).await?;
-        let home = Home::find(config).await?;
+        let keys = Keys::load(config)?;
+        let home = Home::find(config, &keys).await?;
 
         let settings = SignalingSettings {
             url: home.url.clone(),
             address: home.address,
-            token: home.pass.clone().or(config.signaling.token.as_ref().map(|token| token.secret.clone())),
+            token: home.pass.clone().or(keys.token),
             tls: client_config(&home.trust)?,
             join: Message::Join {
                 user_id: config.device.id.clone(),
@@ -108,7 +115,10 @@ impl Device {
                 accepts: vec![accepts::PEERS.to_owned()],
                 // The connection shows it.
                 token: None,
+                credential: None,
             },
+            signer: Some(keys.signer.clone()),
+            pairing: keys.pairing,
         };
         let (signaling, signals) = Signaling::start(settings)?;
         let about = json!({
@@ -118,7 +128,14 @@ impl Device {
             "signaling": { "url": home.url },
             "pages": home.ready.pages,
         });
-        let settings = Settings { me: config.device.id.clone(), url: home.url.clone(), about, debug_hooks };
+        let settings = Settings {
+            me: config.device.id.clone(),
+            signer: keys.signer,
+            household: home.household.or(keys.household),
+            url: home.url.clone(),
+            about,
+            debug_hooks,
+        };
         let studio = Studio::new(Hardware::default());
         let named = config.clone();
         let find = move || {
@@ -181,6 +198,8 @@ pub(crate) struct Terms {
     peer: PeerSettings,
     /// What anybody may do here at most.
     rights: Rights,
+    /// Of those who do not show who they are; `None`: refused where there is a household to ask.
+    unverified: Option<Unverified>,
 }
 
 impl From<&Config> for Terms {
@@ -192,6 +211,10 @@ impl From<&Config> for Terms {
             },
             max_calls: config.calls.max_calls as usize,
             rights: config.access.rights,
+            unverified: config.access.unverified.map(|unverified| match unverified {
+                config::Unverified::Allow => Unverified::Allow,
+                config::Unverified::Refuse => Unverified::Refuse,
+            }),
             peer: PeerSettings {
                 servers: config.ice.servers.clone(),
                 relay_only: config.ice.policy == IcePolicy::Relay,
@@ -217,13 +240,15 @@ struct Home {
     trust: Trust,
     /// What keeps the device's own place at its own server.
     pass: Option<String>,
+    /// What vouches for keys at the device's own server.
+    household: Option<Key>,
     ready: Ready,
     #[cfg(feature = "server")]
     server: Option<Server>,
 }
 
 impl Home {
-    async fn find(config: &Config) -> Result<Home, DeviceError> {
+    async fn find(config: &Config, keys: &Keys) -> Result<Home, DeviceError> {
         let name = config.device.name.clone();
         match &config.signaling.url {
             Some(url) => {
@@ -236,6 +261,7 @@ impl Home {
                     address: None,
                     trust,
                     pass: None,
+                    household: None,
                     ready: Ready {
                         name,
                         signaling: url.clone(),
@@ -248,13 +274,13 @@ impl Home {
                     server: None,
                 })
             }
-            None => Home::embed(config, name).await,
+            None => Home::embed(config, keys, name).await,
         }
     }
 
     #[cfg(feature = "server")]
-    async fn embed(config: &Config, name: String) -> Result<Home, DeviceError> {
-        let server = Server::start(ServerSettings::embedded(config)).await?;
+    async fn embed(config: &Config, keys: &Keys, name: String) -> Result<Home, DeviceError> {
+        let server = Server::start(ServerSettings::embedded(config, keys.signer.public())).await?;
         let address = loopback(server.local_addr());
         let over_tls = format!("wss://localhost:{}/ws", address.port());
         let (url, trust) = match (server.ca_pem(), server.shown()) {
@@ -278,12 +304,13 @@ impl Home {
             address: Some(address),
             trust,
             pass: Some(server.pass()),
+            household: server.household_key(),
             server: Some(server),
         })
     }
 
     #[cfg(not(feature = "server"))]
-    async fn embed(_: &Config, _: String) -> Result<Home, DeviceError> {
+    async fn embed(_: &Config, _: &Keys, _: String) -> Result<Home, DeviceError> {
         Err(DeviceError::NoServer)
     }
 

@@ -2,7 +2,7 @@
 //! counts at that moment.
 
 pub use crate::protocol::{Grants, Right, Rights, Role, Unknown};
-use crate::protocol::{Kind, UserId};
+use crate::protocol::{Kind, Signature, UserId};
 
 impl Role {
     /// What somebody invited as such may do, unless it is said otherwise.
@@ -22,9 +22,16 @@ pub enum Pass {
     Nobody,
     /// Everybody may come, under the ID they choose, and do everything.
     Anybody,
-    /// A device, under its own ID.
-    Device(UserId),
+    Device(Device),
     Person(Person),
+}
+
+/// A device of the household.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Device {
+    pub id: UserId,
+    /// The household's word for its key.
+    pub vouch: Option<Signature>,
 }
 
 /// Somebody of the household, in one of their browsers or programs.
@@ -36,6 +43,8 @@ pub struct Person {
     pub name: String,
     pub role: Role,
     pub grants: Grants,
+    /// The household's word for this browser's key, where it has one.
+    pub vouch: Option<Signature>,
 }
 
 impl Person {
@@ -86,8 +95,10 @@ pub fn reach(from: &Pass, to: &Pass) -> Reach {
     match (from, to) {
         (Pass::Nobody, _) | (_, Pass::Nobody) => Reach::Unseen,
         (Pass::Anybody, _) | (_, Pass::Anybody) | (Pass::Device(_), Pass::Device(_)) => Reach::Calls,
-        (Pass::Person(person), Pass::Device(device)) => reach_by(person.rights_at(device), CALLS),
-        (Pass::Device(device), Pass::Person(person)) => reach_by(person.rights_at(device), Rights::of(&[Right::Ring])),
+        (Pass::Person(person), Pass::Device(device)) => reach_by(person.rights_at(&device.id), CALLS),
+        (Pass::Device(device), Pass::Person(person)) => {
+            reach_by(person.rights_at(&device.id), Rights::of(&[Right::Ring]))
+        }
         (Pass::Person(a), Pass::Person(b)) if a.lives_here() && b.lives_here() => Reach::Calls,
         (Pass::Person(_), Pass::Person(_)) => Reach::Unseen,
     }
@@ -113,8 +124,17 @@ impl Pass {
     pub fn rights_at(&self, device: &Pass) -> Rights {
         match (self, device) {
             (Pass::Nobody, _) => Rights::NONE,
-            (Pass::Person(person), Pass::Device(device)) => person.rights_at(device),
+            (Pass::Person(person), Pass::Device(device)) => person.rights_at(&device.id),
             (Pass::Person(_) | Pass::Anybody | Pass::Device(_), _) => Rights::ALL,
+        }
+    }
+
+    /// What its holder is told of the household's word for their key.
+    pub fn vouch(&self) -> Option<Signature> {
+        match self {
+            Pass::Nobody | Pass::Anybody => None,
+            Pass::Device(device) => device.vouch,
+            Pass::Person(person) => person.vouch,
         }
     }
 
@@ -122,7 +142,7 @@ impl Pass {
     pub fn holder(&self) -> Option<(Kind, &UserId)> {
         match self {
             Pass::Nobody | Pass::Anybody => None,
-            Pass::Device(device) => Some((Kind::Device, device)),
+            Pass::Device(device) => Some((Kind::Device, &device.id)),
             Pass::Person(person) => Some((Kind::Person, &person.user_id)),
         }
     }
@@ -151,7 +171,7 @@ impl Pass {
         match self {
             Pass::Nobody => false,
             Pass::Anybody => true,
-            Pass::Device(own) => own == user_id && kind == Kind::Device,
+            Pass::Device(own) => own.id == *user_id && kind == Kind::Device,
             Pass::Person(person) => person.user_id == *user_id && kind == Kind::Person,
         }
     }
@@ -166,7 +186,11 @@ mod tests {
     }
 
     fn person(role: Role, grants: Grants) -> Pass {
-        Pass::Person(Person { user_id: id("anna"), name: "Anna".to_owned(), role, grants })
+        Pass::Person(Person { user_id: id("anna"), name: "Anna".to_owned(), role, grants, vouch: None })
+    }
+
+    fn device(name: &str) -> Pass {
+        Pass::Device(Device { id: id(name), vouch: None })
     }
 
     #[test]
@@ -176,13 +200,13 @@ mod tests {
         assert_eq!(grants.at(&id("door")), Rights::of(&[Right::View]));
         assert_eq!(grants.at(&id("cellar")), Rights::NONE);
         // An owner shuts nobody out of their own house, themselves least of all.
-        assert_eq!(person(Role::Owner, grants.clone()).rights_at(&Pass::Device(id("cellar"))), Rights::ALL);
-        assert_eq!(person(Role::Member, grants).rights_at(&Pass::Device(id("cellar"))), Rights::NONE);
+        assert_eq!(person(Role::Owner, grants.clone()).rights_at(&device("cellar")), Rights::ALL);
+        assert_eq!(person(Role::Member, grants).rights_at(&device("cellar")), Rights::NONE);
     }
 
     #[test]
     fn who_may_call_whom() {
-        let door = Pass::Device(id("door"));
+        let door = device("door");
         let guest = |rights: &[Right]| person(Role::Guest, Grants::only_at([id("door")], Rights::of(rights)));
         let member = person(Role::Member, Grants::everywhere(Role::Member.usual_rights()));
         for (from, to, reached) in [
@@ -199,7 +223,7 @@ mod tests {
             (&door, &guest(&[Right::Ring]), Reach::Calls),
             (&door, &guest(&[Right::View]), Reach::Seen),
             (&guest(&[]), &door, Reach::Unseen),
-            (&guest(&[Right::View]), &Pass::Device(id("cellar")), Reach::Unseen),
+            (&guest(&[Right::View]), &device("cellar"), Reach::Unseen),
             (&guest(&Right::ALL), &member, Reach::Unseen),
             (&member, &guest(&Right::ALL), Reach::Unseen),
         ] {
@@ -214,13 +238,13 @@ mod tests {
         assert!(!anna.admits(&id("ben"), Kind::Person));
         assert!(!anna.admits(&id("anna"), Kind::Device));
         assert!(!Pass::Nobody.admits(&id("anna"), Kind::Person));
-        assert!(Pass::Device(id("door")).admits(&id("door"), Kind::Device));
-        assert!(!Pass::Device(id("door")).admits(&id("door"), Kind::Person));
+        assert!(device("door").admits(&id("door"), Kind::Device));
+        assert!(!device("door").admits(&id("door"), Kind::Person));
     }
 
     #[test]
     fn what_a_change_takes_away() {
-        let door = Pass::Device(id("door"));
+        let door = device("door");
         let guest = |rights: &[Right]| person(Role::Guest, Grants::everywhere(Rights::of(rights)));
         let all = guest(&Right::ALL);
         for (old, new, other, takes) in [

@@ -9,6 +9,7 @@ pub mod backoff;
 pub mod call;
 pub mod health;
 pub mod hub;
+pub mod identity;
 pub mod picture;
 pub mod studio;
 pub mod unit;

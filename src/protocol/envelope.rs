@@ -8,7 +8,7 @@ use super::{
 };
 
 /// The `type` strings of [`Message`], to tell an unknown type from a malformed message of a known one.
-pub const TYPES: [&str; 12] = [
+pub const TYPES: [&str; 13] = [
     "join",
     "joined",
     "presence",
@@ -17,6 +17,7 @@ pub const TYPES: [&str; 12] = [
     "pong",
     "offer",
     "answer",
+    "proof",
     "candidate",
     "ringing",
     "leave",
@@ -80,6 +81,7 @@ impl Message {
         let call_id = match self {
             Message::Offer { call_id, .. }
             | Message::Answer { call_id, .. }
+            | Message::Proof { call_id, .. }
             | Message::Candidate { call_id, .. }
             | Message::Ringing { call_id, .. }
             | Message::Leave { call_id, .. }
@@ -116,7 +118,8 @@ impl Message {
 #[cfg(test)]
 mod tests {
     use super::super::{
-        Description, Grants, IceServer, Kind, PeerInfo, Reason, Right, Rights, Role, UserId, You, accepts,
+        Credential, Description, Encoded, Grants, IceServer, Identity, Key, Kind, PeerInfo, Reason, Right, Rights,
+        Role, UserId, You, accepts,
     };
     use super::*;
 
@@ -140,6 +143,7 @@ mod tests {
         let ice = IceServer { urls: vec!["stun:a".into()], username: None, credential: None };
         let target_id = id.clone();
         let rights = Rights::of(&[Right::View, Right::Ring]);
+        let (key, signature) = (Key::Ed25519([7; 32]), Encoded([7; 64]));
         let messages = [
             Message::Join {
                 user_id: id.clone(),
@@ -147,6 +151,7 @@ mod tests {
                 kind: Kind::Person,
                 accepts: vec![accepts::PEERS.to_owned()],
                 token: Some("t0k3n".to_owned().try_into().unwrap()),
+                credential: Some(Credential { key, signature, pairing: None }),
             },
             Message::Joined {
                 user_id: id.clone(),
@@ -154,6 +159,7 @@ mod tests {
                 peers: vec![peer.clone()],
                 ice_servers: vec![ice],
                 you: Some(You { name: "Anna".into(), role: Role::Guest, rights: Grants::everywhere(rights) }),
+                vouch: Some(signature),
             },
             Message::Presence { peer: peer.clone(), online: true },
             Message::Peers { online: vec![peer], offline: vec![id.clone()] },
@@ -166,6 +172,7 @@ mod tests {
                 kind: None,
                 call_id: call_id.clone(),
                 rights: Some(rights),
+                identity: Some(Identity { key, vouch: signature, nonce: Encoded([7; 16]), signature: None }),
             },
             Message::Answer {
                 user_id: user_id.clone(),
@@ -173,7 +180,9 @@ mod tests {
                 answer,
                 call_id: None,
                 rights: None,
+                identity: None,
             },
+            Message::Proof { user_id: None, target_id: target_id.clone(), signature, call_id: call_id.clone() },
             Message::Candidate {
                 user_id: user_id.clone(),
                 target_id: target_id.clone(),

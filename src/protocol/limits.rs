@@ -5,6 +5,9 @@ use std::time::Duration;
 /// Version of what Callbox adds to the five basic messages; `joined` carries it.
 pub const VERSION: u32 = 1;
 
+/// The header of the answer that opens a WebSocket, with what a device may sign there.
+pub const CHALLENGE: &str = "callbox-challenge";
+
 /// Longest text frame in bytes, both ways. Longer ones close the connection with [`super::close::TOO_BIG`].
 pub const MAX_MESSAGE_BYTES: usize = 64 * 1024;
 /// Longest user ID in bytes of UTF-8.

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::rights::{self, Grants, Rights, Role};
-use super::{Token, UserId};
+use super::{Credential, Identity, Signature, Token, UserId};
 use crate::base::unseen::without_unseen;
 
 /// What sits behind a user ID.
@@ -100,6 +100,8 @@ pub enum Reason {
     Shutdown,
     /// From the server: what one of the two may do has been taken back.
     Revoked,
+    /// The other side is not who it says, or does not show it.
+    Unverified,
     /// A reason that this version does not know.
     #[serde(other)]
     Other,
@@ -137,6 +139,8 @@ pub enum ErrorCode {
     BadCandidate,
     /// An answer to no offer.
     UnexpectedAnswer,
+    /// The callee takes calls of those only who show who they are.
+    Unverified,
     /// A code that this version does not know.
     #[serde(other)]
     Other,
@@ -167,6 +171,9 @@ pub enum Message {
         /// What lets the client in, where its connection says nothing of who it is.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         token: Option<Token>,
+        /// The same for a device that has a key.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        credential: Option<Credential>,
     },
     /// Callbox's server to the joiner. No client depends on it.
     Joined {
@@ -178,6 +185,9 @@ pub enum Message {
         /// Who the joiner is to the household, where it is a person known to it.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         you: Option<You>,
+        /// The household's word that the joiner's key is the joiner's, to be shown in calls.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        vouch: Option<Signature>,
     },
     /// Callbox's server to all: somebody came, went, or changed name.
     Presence { peer: PeerInfo, online: bool },
@@ -212,6 +222,9 @@ pub enum Message {
         /// wrote; over a plain relay it means nothing.
         #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "rights::known")]
         rights: Option<Rights>,
+        /// Who the sender is, for the other side to check.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        identity: Option<Identity>,
     },
     Answer {
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -223,6 +236,18 @@ pub enum Message {
         /// As in an offer.
         #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "rights::known")]
         rights: Option<Rights>,
+        /// As in an offer, and signed.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        identity: Option<Identity>,
+    },
+    /// Who offered signs the call once the answer's signature was found sound.
+    Proof {
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        user_id: Option<UserId>,
+        target_id: UserId,
+        signature: Signature,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        call_id: Option<String>,
     },
     Candidate {
         #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -250,7 +250,7 @@ impl Desk {
                     line.ask();
                 }
             }
-            Output::Authorise { conn, token } => self.authority.authorise(conn, token, &self.shared),
+            Output::Authorise { conn, user, shown } => self.authority.authorise(conn, user, shown, &self.shared),
             Output::Enter { user, pass, conn } => match line(&conn) {
                 Some(line) => self.shared.directory.enter(user, pass, line.clone()),
                 // It has gone, and the hub is about to hear it.
@@ -341,7 +341,7 @@ fn describe(hub: &Hub) -> String {
 }
 
 #[cfg(test)]
-use super::authority::NoTokens;
+use super::authority::NoAuthority;
 
 #[cfg(test)]
 impl Desk {
@@ -349,7 +349,7 @@ impl Desk {
     fn alone() -> (Desk, watch::Receiver<String>, mpsc::UnboundedReceiver<Event>) {
         let settings = ServerSettings::new(std::net::SocketAddr::from(([127, 0, 0, 1], 0)));
         let (events, inbox) = mpsc::unbounded_channel();
-        let (desk, status) = Desk::open(&settings, Box::new(NoTokens), Arc::default(), events);
+        let (desk, status) = Desk::open(&settings, Box::new(NoAuthority), Arc::default(), events);
         (desk, status, inbox)
     }
 }

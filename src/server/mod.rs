@@ -35,7 +35,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 
 use crate::base::network::Network;
-use crate::protocol::{IceServer, UserId};
+use crate::protocol::{IceServer, Key, UserId};
 use crate::store::StoreError;
 use access::{Access, Way};
 use complaints::Complaints;
@@ -48,6 +48,7 @@ use tls::{CaInfo, Tls};
 use workers::Workers;
 
 pub use access::api::{INVITATION_LIFE, link as invitation_link};
+pub use access::household_key;
 pub use addresses::outside_urls;
 pub use exchange::ServerHandle;
 pub use tls::{Shown, TlsError};
@@ -96,8 +97,8 @@ pub enum AccessSettings {
     /// Whoever reaches the server.
     #[default]
     Open,
-    /// Those whom the memory in `state_dir` knows, and `device`, which embeds this server.
-    Invited { state_dir: PathBuf, device: Option<UserId> },
+    /// Those whom the memory in `state_dir` knows, and `device` with its key, which embeds this server.
+    Invited { state_dir: PathBuf, device: Option<(UserId, Key)> },
 }
 
 impl ServerSettings {
@@ -154,6 +155,7 @@ pub struct Server {
     shown: Option<Shown>,
     /// The first owner's link, if it was made now.
     first: Option<String>,
+    household: Option<Key>,
     handle: ServerHandle,
     pass: Arc<str>,
     /// Dropped or changed: everything ends.
@@ -206,6 +208,7 @@ impl Server {
             access: access.clone(),
             way: if tls.is_some() { Way::Tls } else { Way::Plain },
         });
+        let household = access.household_key();
         if let Access::Invited(household) = access {
             tasks.spawn(access::watch(household, shared, tasks.clone()));
         }
@@ -240,6 +243,7 @@ impl Server {
             ca,
             shown,
             first,
+            household,
             handle,
             pass,
             stop,
@@ -269,6 +273,11 @@ impl Server {
     /// Addresses of the page for a person to open, the best one first.
     pub fn page_urls(&self) -> Vec<String> {
         addresses::urls(self.scheme, self.address)
+    }
+
+    /// What vouches for keys here; `None` where everybody may come in.
+    pub fn household_key(&self) -> Option<Key> {
+        self.household
     }
 
     /// The link that makes the first owner, where this start made it: for the terminal, and never for a log.

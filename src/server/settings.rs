@@ -2,13 +2,14 @@
 
 use super::{AccessSettings, ServerSettings, TlsSettings};
 use crate::config::{Config, Mode, Tls};
+use crate::protocol::Key;
 
 impl ServerSettings {
-    /// For the server that the device of this configuration embeds.
-    pub fn embedded(config: &Config) -> ServerSettings {
+    /// For the server that the device of this configuration, which has that key, embeds.
+    pub fn embedded(config: &Config, key: Key) -> ServerSettings {
         let mut settings = ServerSettings::from(config);
         if let AccessSettings::Invited { device, .. } = &mut settings.access {
-            *device = Some(config.device.id.clone());
+            *device = Some((config.device.id.clone(), key));
         }
         settings
     }

@@ -13,7 +13,7 @@ use serde_json::json;
 use tokio_rustls::server::TlsStream;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
-use super::access::{Access, Shown, Visit, Way, bearer};
+use super::access::{Access, Asked, Shown, Visit, Way, bearer};
 use super::complaints::Complaints;
 use super::connection::Connection;
 use super::exchange::Shared;
@@ -23,6 +23,7 @@ use super::listen::{Peer, Tasks};
 use super::proxies::Proxies;
 use crate::logic::access::Pass;
 use crate::logic::hub::Origin;
+use crate::protocol::CHALLENGE;
 
 /// What a WebSocket needs of the server.
 #[derive(Clone)]
@@ -180,16 +181,22 @@ struct Caller {
     origin: Origin,
     pass: Pass,
     visit: Option<Visit>,
+    /// What may still be signed on this connection.
+    asked: Option<Asked>,
 }
 
 async fn caller(headers: &HeaderMap, peer: Option<Peer>, doors: &Doors) -> Result<Caller, Refused> {
     if bearer(headers).is_some_and(|shown| shown == &*doors.pass) {
-        return Ok(Caller { origin: Origin::Own, pass: doors.access.own_pass(), visit: None });
+        return Ok(Caller { origin: Origin::Own, pass: doors.access.own_pass(), visit: None, asked: None });
     }
     let origin = doors.origin(headers, peer);
     match doors.access.shown(doors.way(headers, peer), headers, origin).await {
-        Shown::Session(visit) => Ok(Caller { origin, pass: visit.pass.clone(), visit: Some(visit) }),
-        Shown::Nothing => Ok(Caller { origin, pass: doors.access.of_strangers(), visit: None }),
+        Shown::Session(visit) => Ok(Caller { origin, pass: visit.pass.clone(), visit: Some(visit), asked: None }),
+        Shown::Nothing => {
+            let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+            let asked = doors.access.ask(host);
+            Ok(Caller { origin, pass: doors.access.of_strangers(), visit: None, asked })
+        }
         Shown::Wrong { slow: false } => Err(Refused::Unauthorized),
         Shown::Wrong { slow: true } => Err(Refused::TooManyAttempts),
         Shown::Unknown => Err(Refused::Unavailable),
@@ -198,6 +205,7 @@ async fn caller(headers: &HeaderMap, peer: Option<Peer>, doors: &Doors) -> Resul
 
 fn open(request: &mut Request, key: &HeaderValue, doors: &Doors, caller: Caller) -> Response {
     let upgrade = hyper::upgrade::on(&mut *request);
+    let challenge = caller.asked.as_ref().and_then(|asked| HeaderValue::try_from(asked.challenge.to_string()).ok());
     let (shared, access) = (doors.shared.clone(), doors.access.clone());
     doors.tasks.spawn(async move {
         match upgrade.await {
@@ -212,7 +220,13 @@ fn open(request: &mut Request, key: &HeaderValue, doors: &Doors, caller: Caller)
     let accept = HeaderValue::try_from(derive_accept_key(key.as_bytes())).ok();
     let accept = accept.map(|accept| [(header::SEC_WEBSOCKET_ACCEPT, accept)]);
     match accept {
-        Some(accept) => (StatusCode::SWITCHING_PROTOCOLS, switching, accept).into_response(),
+        Some(accept) => {
+            let mut response = (StatusCode::SWITCHING_PROTOCOLS, switching, accept).into_response();
+            if let Some(challenge) = challenge {
+                response.headers_mut().insert(CHALLENGE, challenge);
+            }
+            response
+        }
         None => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
     }
 }
@@ -223,7 +237,7 @@ async fn attend(upgraded: Upgraded, shared: Arc<Shared>, access: Access, caller:
     let Some(wire) = Wire::of(upgraded) else { return };
     let line = shared.connect(caller.origin, caller.pass);
     let conn = line.id;
-    access.enter(conn, caller.visit, &shared).await;
+    access.enter(conn, caller.visit, caller.asked, &shared).await;
     match wire {
         Wire::Plain(stream, begun) => Connection::new(stream, begun, line, shared).attend().await,
         // Boxed, since what TLS keeps would make every task larger.

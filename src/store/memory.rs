@@ -93,6 +93,9 @@ pub trait Memory: Send {
     /// [`Memory::claim`] with such a secret.
     fn pair(&mut self, secret: Hash, device: &UserId, key: &[u8; 32], now: Timestamp) -> Result<(), PairingRefused>;
 
+    /// The seed of the household's own key. The first one that is ever handed in is the household's for ever.
+    fn household_seed(&mut self, fresh: &[u8; 32]) -> Result<[u8; 32], MemoryError>;
+
     /// Writes all of it to a new file with mode 0600. Others may go on writing.
     fn backup(&self, path: &Path) -> Result<(), MemoryError>;
 }

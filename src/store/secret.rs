@@ -5,6 +5,7 @@ use std::fmt;
 use std::io;
 use std::str::FromStr;
 
+use data_encoding::BASE64URL_NOPAD;
 use ring::digest::{SHA256, digest};
 use ring::rand::{SecureRandom, SystemRandom};
 
@@ -27,13 +28,12 @@ impl Secret {
 
     /// For links and cookies. Whoever reads it is let in.
     pub fn text(&self) -> String {
-        let mut text = String::with_capacity(TEXT_CHARS);
-        for group in self.0.chunks(3) {
-            let bits = group.iter().fold(0, |bits, byte| bits << 8 | u32::from(*byte)) << (8 * (3 - group.len()));
-            let digits = (0..=group.len()).map(|at| ALPHABET[(bits >> (18 - 6 * at) & 63) as usize]);
-            text.extend(digits.map(char::from));
-        }
-        text
+        BASE64URL_NOPAD.encode(&self.0)
+    }
+
+    /// For keys that are made of it.
+    pub fn bytes(&self) -> &[u8; 32] {
+        &self.0
     }
 
     pub fn hash(&self) -> Hash {
@@ -60,23 +60,8 @@ impl FromStr for Secret {
 
     /// Takes what [`Secret::text`] writes and nothing else, so that there is one text for each secret.
     fn from_str(text: &str) -> Result<Secret, InvalidSecret> {
-        if text.len() != TEXT_CHARS {
-            return Err(InvalidSecret);
-        }
-        let (mut bytes, mut filled) = ([0; 32], 0);
-        let (mut bits, mut held) = (0u32, 0);
-        for digit in text.bytes() {
-            let value = ALPHABET.iter().position(|of| *of == digit).ok_or(InvalidSecret)?;
-            bits = bits << 6 | u32::try_from(value).map_err(|_| InvalidSecret)?;
-            held += 6;
-            if held >= 8 {
-                held -= 8;
-                *bytes.get_mut(filled).ok_or(InvalidSecret)? = (bits >> held) as u8;
-                filled += 1;
-                bits &= (1 << held) - 1;
-            }
-        }
-        if bits == 0 { Ok(Secret(bytes)) } else { Err(InvalidSecret) }
+        let bytes = BASE64URL_NOPAD.decode(text.as_bytes()).map_err(|_| InvalidSecret)?;
+        bytes.try_into().map(Secret).map_err(|_| InvalidSecret)
     }
 }
 
@@ -94,9 +79,6 @@ impl fmt::Debug for Hash {
         write!(f, "Hash({a:02x}{b:02x}{c:02x}..)")
     }
 }
-
-const TEXT_CHARS: usize = 43;
-const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
 #[cfg(test)]
 mod tests {

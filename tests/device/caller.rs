@@ -121,7 +121,14 @@ impl Caller {
         let (socket, _) = soon("a connection", connect_async(url)).await.unwrap();
         let mut caller = Caller { me: me.clone(), socket };
         caller
-            .say(&Message::Join { user_id: me, name: None, kind: Default::default(), accepts: Vec::new(), token: None })
+            .say(&Message::Join {
+                user_id: me,
+                name: None,
+                kind: Default::default(),
+                accepts: Vec::new(),
+                token: None,
+                credential: None,
+            })
             .await;
         caller
     }
@@ -175,6 +182,7 @@ impl Caller {
             kind: None,
             call_id: None,
             rights: None,
+            identity: None,
         }
     }
 

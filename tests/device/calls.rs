@@ -107,7 +107,7 @@ async fn places_a_call_and_is_answered() {
     let (peer, sdp, events) = Peer::answer(&ice(), &sdp).await.unwrap();
     let answer = Description { kind: "answer".into(), sdp };
     let user_id = Some(anna.me.clone());
-    anna.say(&Message::Answer { user_id, target_id: door(), answer, call_id, rights: None }).await;
+    anna.say(&Message::Answer { user_id, target_id: door(), answer, call_id, rights: None, identity: None }).await;
     let mut line = anna.talk(peer, events).await;
     line.hears(10).await;
 
@@ -169,7 +169,7 @@ async fn a_further_offer_with_the_same_call_id_changes_the_call_whatever_its_ses
     let offer = |sdp: &str| {
         let offer = Description { kind: "offer".into(), sdp: sdp.to_owned() };
         let (user_id, call_id) = (Some("anna".parse().unwrap()), Some("c1".to_owned()));
-        Message::Offer { user_id, target_id: door(), offer, kind: None, call_id, rights: None }
+        Message::Offer { user_id, target_id: door(), offer, kind: None, call_id, rights: None, identity: None }
     };
     let answer = |m| match m {
         Message::Answer { answer, .. } => Some(answer.sdp),

@@ -110,7 +110,16 @@ async fn each_reason_for_a_call_without_pictures_is_in_the_status_and_once_in_th
         let sdp = wire(&sdp.replace("5731904462218730145 2", &format!("5731904462218730145 {version}")));
         let offer = Description { kind: "offer".into(), sdp };
         let (user_id, call_id) = (Some(anna.me.clone()), Some("theirs".to_owned()));
-        anna.say(&Message::Offer { user_id, target_id: door(), offer, kind: None, call_id, rights: None }).await;
+        anna.say(&Message::Offer {
+            user_id,
+            target_id: door(),
+            offer,
+            kind: None,
+            call_id,
+            rights: None,
+            identity: None,
+        })
+        .await;
         anna.hear("an answer", |m| matches!(m, Message::Answer { .. }).then_some(())).await;
         let told =
             |s: &serde_json::Value| s["calls"][0]["stats"]["soundOnly"].as_str().is_some_and(|w| w.contains(why));
@@ -133,6 +142,7 @@ async fn each_reason_for_a_call_without_pictures_is_in_the_status_and_once_in_th
         answer,
         call_id: call_id.clone(),
         rights: None,
+        identity: None,
     })
     .await;
     let declined = |s: &serde_json::Value| {

@@ -61,7 +61,9 @@ async fn answers_to_no_offer_and_garbage_candidates_are_refused() {
     for (caller, what) in [(&mut ben, "out of the blue"), (&mut anna, "in a call")] {
         let answer = Description { kind: "answer".into(), sdp: "v=0\r\n".into() };
         let user_id = Some(caller.me.clone());
-        caller.say(&Message::Answer { user_id, target_id: door(), answer, call_id: None, rights: None }).await;
+        caller
+            .say(&Message::Answer { user_id, target_id: door(), answer, call_id: None, rights: None, identity: None })
+            .await;
         assert_eq!(caller.hear_error().await, ErrorCode::UnexpectedAnswer, "{what}");
     }
     for line in ["candidate:", "rubbish", "candidate:1 1 udp 99999999999 300.0.0.1 70000 typ nowhere", "\u{0}"] {

@@ -62,6 +62,10 @@ fn act(command: Command) -> Result<(), Failure> {
         #[cfg(feature = "server")]
         Command::Token(wanted) => commands::household::token(wanted),
         #[cfg(feature = "server")]
+        Command::Pair(wanted) => commands::pairing::pair(wanted),
+        #[cfg(feature = "server")]
+        Command::Unpair(wanted) => commands::pairing::unpair(wanted),
+        #[cfg(feature = "server")]
         Command::Erase(wanted) => commands::household::erase(wanted),
         #[cfg(feature = "server")]
         Command::Backup(wanted) => commands::household::backup(wanted),

@@ -138,10 +138,21 @@ impl Calls {
         }
     }
 
-    pub(super) fn bad_offer(&mut self, from: UserId, call_id: Option<String>, detail: String, now: Instant) {
-        self.say(refusal(from.clone(), call_id.clone(), ErrorCode::BadSdp, detail, "offer"), Weight::Light, now);
+    pub(super) fn bad_offer(
+        &mut self,
+        from: UserId,
+        call_id: Option<String>,
+        code: ErrorCode,
+        detail: String,
+        now: Instant,
+    ) {
+        let reason = match code {
+            ErrorCode::Unverified => Reason::Unverified,
+            _ => Reason::Failed,
+        };
+        self.say(refusal(from.clone(), call_id.clone(), code, detail, "offer"), Weight::Light, now);
         if self.matching(&from, &call_id).is_none() {
-            self.say_leave(from, call_id, Reason::Failed, Weight::Light, now);
+            self.say_leave(from, call_id, reason, Weight::Light, now);
         }
     }
 
@@ -319,6 +330,7 @@ fn left(reason: Option<Reason>) -> &'static str {
         Some(Reason::Replaced) => "replaced by a newer call",
         Some(Reason::Shutdown) => "the other side is shutting down",
         Some(Reason::Revoked) => "the server no longer allows it",
+        Some(Reason::Unverified) => "the other side found that this device's key did not sign the connection",
         Some(Reason::Hangup | Reason::Other) | None => "the other side hung up",
     }
 }

@@ -79,6 +79,7 @@ impl Calls {
         let info = |(user, c): (&UserId, &Call)| CallInfo {
             key: c.key,
             call: c.name(),
+            call_id: c.call_id.clone(),
             user: user.clone(),
             direction: c.direction,
             state: c.state.name(),
@@ -118,7 +119,7 @@ impl Calls {
             Input::SignalingDown => self.up = false,
             Input::Online { user } => self.online(&user, now),
             Input::Offer { from, call_id, sdp, origin, kind } => self.offer(from, call_id, sdp, origin, kind, now),
-            Input::BadOffer { from, call_id, detail } => self.bad_offer(from, call_id, detail, now),
+            Input::BadOffer { from, call_id, code, detail } => self.bad_offer(from, call_id, code, detail, now),
             Input::Answer { from, call_id, sdp, origin } => self.answer(from, call_id, sdp, origin, now),
             Input::Candidate { from, call_id, candidate } => self.candidate(from, call_id, candidate, now),
             Input::Ringing { from, call_id } => self.ringing(&from, &call_id, now),
@@ -147,7 +148,7 @@ impl Calls {
                     let kind = Some(Kind::Device);
                     self.describe(
                         key,
-                        Message::Offer { user_id: None, target_id, offer, kind, call_id, rights: None },
+                        Message::Offer { user_id: None, target_id, offer, kind, call_id, rights: None, identity: None },
                         now,
                     );
                 }
@@ -157,7 +158,7 @@ impl Calls {
                     let (answer, call_id) = (Description { kind: "answer".into(), sdp }, call.call_id.clone());
                     self.describe(
                         key,
-                        Message::Answer { user_id: None, target_id, answer, call_id, rights: None },
+                        Message::Answer { user_id: None, target_id, answer, call_id, rights: None, identity: None },
                         now,
                     );
                 }
@@ -206,6 +207,12 @@ impl Calls {
                         }
                         _ => self.describe(key, refusal(user, call_id, code, detail, "offer"), now),
                     }
+                }
+            }
+            Input::Unverified { key, detail } => {
+                let user = self.calls.iter().find(|(_, call)| call.key == key).map(|(user, _)| user.clone());
+                if let Some(user) = user {
+                    self.end(&user, Some(Reason::Unverified), Reason::Unverified, detail, now);
                 }
             }
             Input::Closed { key, detail, blame } => {
@@ -457,6 +464,7 @@ impl Calls {
             | Message::Joined { .. }
             | Message::Presence { .. }
             | Message::Peers { .. }
+            | Message::Proof { .. }
             | Message::Ping { .. }
             | Message::Pong { .. } => {}
         }

@@ -95,6 +95,7 @@ pub enum Input {
     BadOffer {
         from: UserId,
         call_id: Option<String>,
+        code: ErrorCode,
         detail: String,
     },
     Answer {
@@ -189,6 +190,11 @@ pub enum Input {
         key: CallKey,
         code: ErrorCode,
         detail: String,
+    },
+    /// The other side is not who it says.
+    Unverified {
+        key: CallKey,
+        detail: &'static str,
     },
     /// The connection is gone, or never came to be.
     Closed {
@@ -300,6 +306,8 @@ pub struct CallInfo {
     pub key: CallKey,
     /// The call ID, or a name of our own where there is none.
     pub call: String,
+    #[serde(skip)]
+    pub call_id: Option<String>,
     pub user: UserId,
     pub direction: Direction,
     pub state: &'static str,

@@ -354,7 +354,7 @@ fn glare_yields_to_people_and_settles_between_devices() {
 
 #[test]
 fn a_bad_offer_is_refused_without_disturbing_the_call_that_is() {
-    let bad = || Input::BadOffer { from: id("anna"), call_id: None, detail: "empty".into() };
+    let bad = || Input::BadOffer { from: id("anna"), call_id: None, code: ErrorCode::BadSdp, detail: "empty".into() };
     let mut door = Door::new(AnswerPolicy::Auto, 4);
     let outputs = door.tell(bad());
     assert!(matches!(&outputs[0], Output::Send(Message::Error { code: ErrorCode::BadSdp, .. })));
@@ -384,7 +384,7 @@ fn any_input() -> impl Strategy<Value = Input> {
         let kind = if flag { Kind::Device } else { Kind::Person };
         match which {
             0..=2 => Input::Offer { from, call_id, sdp, origin, kind },
-            3 => Input::BadOffer { from, call_id, detail: sdp },
+            3 => Input::BadOffer { from, call_id, code: ErrorCode::BadSdp, detail: sdp },
             4 => Input::Answer { from, call_id, sdp, origin },
             5 => Input::Candidate { from, call_id, candidate: flag.then(|| candidate("x")).flatten() },
             6 => Input::Ringing { from, call_id },

@@ -4,20 +4,21 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::refusal::Refusal;
-use super::{ConnId, Hub, Output, Standing, State};
+use super::{ConnId, Hub, Output, Shown, Standing, State};
 use crate::base::lock::lock;
-use crate::logic::access::{Pass, Person};
+use crate::logic::access::{Device, Pass, Person};
 use crate::logic::websocket::Frame;
-use crate::protocol::{ErrorCode, MAX_UNAUTHORIZED, Message, PeerInfo, Reason, Token, UserId, close};
+use crate::protocol::{ErrorCode, MAX_UNAUTHORIZED, Message, PeerInfo, Reason, UserId, close};
 
 impl Hub {
-    /// A connection wants to join. A token is looked at only where nothing else says who it is.
-    pub(super) fn asks_in(&mut self, conn: ConnId, peer: PeerInfo, lists: bool, token: Option<Token>, now: Instant) {
+    /// A connection wants to join. What it shows is looked at only where nothing else says who it is.
+    pub(super) fn asks_in(&mut self, conn: ConnId, peer: PeerInfo, lists: bool, shown: Option<Shown>, now: Instant) {
         let Some(connection) = self.connections.get(&conn) else { return };
-        match (&*connection.pass, token, connection.state.stranger_since()) {
-            (Pass::Nobody, Some(token), Some(since)) => {
+        match (&*connection.pass, shown, connection.state.stranger_since()) {
+            (Pass::Nobody, Some(shown), Some(since)) => {
+                let user = peer.user_id.clone();
                 self.change(conn, State::Authorising { since, peer, lists });
-                self.outputs.push_back(Output::Authorise { conn, token });
+                self.outputs.push_back(Output::Authorise { conn, user, shown });
             }
             (Pass::Nobody | Pass::Anybody | Pass::Device(_) | Pass::Person(_), ..) => {
                 self.join(conn, peer, lists, now);
@@ -25,13 +26,13 @@ impl Hub {
         }
     }
 
-    /// What the token counts for that a connection showed. Of one that has gone meanwhile, nothing.
+    /// What it counts for that a connection showed. Of one that has gone meanwhile, nothing.
     pub(super) fn authorised(&mut self, conn: ConnId, pass: Pass, now: Instant) {
         let pass = self.shared(pass);
         let Some(connection) = self.connections.get_mut(&conn) else { return };
         let State::Authorising { since, peer, lists } = &connection.state else { return };
         let (since, peer, lists) = (*since, peer.clone(), *lists);
-        // Something may have been found out in another way while the token was looked up.
+        // Something may have been found out in another way while it was looked up.
         if *connection.pass == Pass::Nobody {
             connection.pass = pass;
         }
@@ -39,14 +40,28 @@ impl Hub {
         self.join(conn, peer, lists, now);
     }
 
+    /// What a connection showed counts for nothing, for that reason.
+    pub(super) fn refused(&mut self, conn: ConnId, why: &'static str, now: Instant) {
+        let Some(connection) = self.connections.get(&conn) else { return };
+        let State::Authorising { since, peer, lists } = &connection.state else { return };
+        let (since, peer, lists) = (*since, peer.clone(), *lists);
+        let is_nobody = *connection.pass == Pass::Nobody;
+        self.change(conn, State::Stranger { since });
+        match is_nobody {
+            true => self.turn_away(conn, Some(why), now),
+            // Something has been found out in another way meanwhile.
+            false => self.join(conn, peer, lists, now),
+        }
+    }
+
     /// The connection may not join like that. A few times it may try anew.
-    pub(super) fn turn_away(&mut self, conn: ConnId, now: Instant) {
+    pub(super) fn turn_away(&mut self, conn: ConnId, why: Option<&'static str>, now: Instant) {
         let Some(connection) = self.connections.get_mut(&conn) else { return };
         connection.unauthorized += 1;
         let last = connection.unauthorized >= MAX_UNAUTHORIZED;
         let message = match &*connection.pass {
-            Pass::Nobody | Pass::Anybody => "an invitation or a token is needed to join here".to_owned(),
-            Pass::Device(id) => format!("you may join as the device {id} and as nobody else"),
+            Pass::Nobody | Pass::Anybody => why.unwrap_or("an invitation or a token is needed to join here").to_owned(),
+            Pass::Device(Device { id, .. }) => format!("you may join as the device {id} and as nobody else"),
             Pass::Person(Person { user_id, .. }) => format!("you may join as the person {user_id} and as nobody else"),
         };
         let member = match &connection.state {

@@ -38,11 +38,11 @@ pub use self::gate::{Admission, Origin, Places, Whose};
 use self::owed::Owed;
 use self::presence::Presence;
 use self::refusal::Refusal;
-pub use self::route::{Line, Reader, Request, Standing, Step};
+pub use self::route::{Line, Reader, Request, Shown, Standing, Step};
 use super::access::Pass;
 use super::websocket::Frame;
 use crate::base::lock::lock;
-use crate::protocol::{CLAIM_TIMEOUT, ErrorCode, IceServer, JOIN_TIMEOUT, Kind, PeerInfo, Token, UserId, close};
+use crate::protocol::{CLAIM_TIMEOUT, ErrorCode, IceServer, JOIN_TIMEOUT, Kind, PeerInfo, UserId, close};
 
 /// One connection, numbered by the shell; the number is never used again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -62,8 +62,10 @@ pub enum Input {
     Connected(ConnId, Origin, Pass),
     /// A [`Reader`] cannot answer this itself, and waits.
     Asked(ConnId, Request),
-    /// The answer to [`Output::Authorise`]; [`Pass::Nobody`]: the token counts for nothing.
+    /// The answer to [`Output::Authorise`]: what was shown counts for this.
     Authorised(ConnId, Pass),
+    /// The same: it counts for nothing, for this reason.
+    Refused(ConnId, &'static str),
     /// From now on this counts for a connection; [`Pass::Nobody`]: nothing any more.
     PassChanged(ConnId, Pass),
     /// What counted for this user does so no more, whether there is a connection or not: their calls end.
@@ -85,8 +87,9 @@ pub enum Output {
     Send { to: ConnId, frame: Frame, presence: bool },
     /// Ask for a sign of life, and hand in [`Input::Alive`] at the next one.
     Ping(ConnId),
-    /// Find out what a token counts for, and hand in [`Input::Authorised`].
-    Authorise { conn: ConnId, token: Token },
+    /// Find out what it counts for that somebody shows who wants to join as `user`, and hand in [`Input::Authorised`] or
+    /// [`Input::Refused`].
+    Authorise { conn: ConnId, user: UserId, shown: Shown },
     /// Enter the user in the directory with the line of this connection.
     Enter { user: UserId, pass: Arc<Pass>, conn: ConnId },
     /// Take the user out of the directory.
@@ -127,7 +130,7 @@ enum State {
     Stranger {
         since: Instant,
     },
-    /// Showed a token, and waits for what it counts for.
+    /// Showed something, and waits for what it counts for.
     Authorising {
         since: Instant,
         peer: PeerInfo,
@@ -162,9 +165,10 @@ impl Hub {
     pub fn handle(&mut self, input: Input, now: Instant) {
         match input {
             Input::Connected(conn, origin, pass) => self.connected(conn, origin, pass, now),
-            Input::Asked(conn, Request::Join { peer, lists, token }) => self.asks_in(conn, peer, lists, token, now),
+            Input::Asked(conn, Request::Join { peer, lists, shown }) => self.asks_in(conn, peer, lists, shown, now),
             Input::Asked(conn, Request::Leave(text)) => self.leave(conn, &text, now),
             Input::Authorised(conn, pass) => self.authorised(conn, pass, now),
+            Input::Refused(conn, why) => self.refused(conn, why, now),
             Input::PassChanged(conn, pass) => self.pass_changed(conn, pass, now),
             Input::Revoked(user) => self.revoked(&user),
             Input::Alive(conn) => self.shows_life(conn),
@@ -232,7 +236,7 @@ impl Hub {
         let renews = matches!(&connection.state, State::Member(id) if *id == peer.user_id);
         // Nobody may know of an ID that they cannot have.
         if !connection.pass.admits(&peer.user_id, peer.kind) {
-            return self.turn_away(conn, now);
+            return self.turn_away(conn, None, now);
         }
         match self.presence.holder(&peer.user_id) {
             Some(holder) if !renews => self.claim(conn, holder, peer, lists, now),

@@ -24,7 +24,7 @@ pub(super) fn permit(topic: Option<Topic>, from: &Pass, to: &Pass) -> Permit {
         (Reach::Unseen, _) => Permit::Unseen,
         (Reach::Seen, Some(Topic::Offer)) => Permit::Forbidden,
         (Reach::Seen | Reach::Calls, Some(Topic::Offer | Topic::Answer)) => Permit::Relay(rights(from, to)),
-        (Reach::Seen | Reach::Calls, Some(Topic::Candidate | Topic::Ringing | Topic::Leave) | None) => {
+        (Reach::Seen | Reach::Calls, Some(Topic::Proof | Topic::Candidate | Topic::Ringing | Topic::Leave) | None) => {
             Permit::Relay(None)
         }
     }
@@ -34,7 +34,7 @@ pub(super) fn permit(topic: Option<Topic>, from: &Pass, to: &Pass) -> Permit {
 fn rights(from: &Pass, to: &Pass) -> Option<Rights> {
     match (from, to) {
         (Pass::Person(person), Pass::Device(device)) | (Pass::Device(device), Pass::Person(person)) => {
-            Some(person.rights_at(device))
+            Some(person.rights_at(&device.id))
         }
         (Pass::Nobody | Pass::Anybody | Pass::Device(_) | Pass::Person(_), _) => None,
     }

@@ -411,13 +411,14 @@ fn may_know(viewer: &Pass, other: &Pass) -> bool {
 
 /// What `joined` says of the joiner.
 fn standing(pass: &Pass) -> String {
-    let Pass::Person(person) = pass else { return String::new() };
+    let vouch = pass.vouch().map_or(String::new(), |vouch| format!(r#","vouch":"{vouch}""#));
+    let Pass::Person(person) = pass else { return vouch };
     let you = You { name: person.name.clone(), role: person.role, rights: person.standing() };
     // Text and lists only: there is nothing in it that JSON cannot say.
     let json = serde_json::to_string(&you).unwrap_or_default();
     match json.len() <= MAX_STANDING {
-        true => format!(r#","you":{json}"#),
-        false => String::new(),
+        true => format!(r#"{vouch},"you":{json}"#),
+        false => vouch,
     }
 }
 

@@ -13,7 +13,8 @@ use super::refusal::Refusal;
 use crate::logic::access::{Pass, Right, Rights};
 use crate::logic::websocket::Frame;
 use crate::protocol::{
-    self, ErrorCode, Glance, MAX_MALFORMED, MAX_MESSAGE_BYTES, Message, PeerInfo, Token, Topic, UserId, accepts, close,
+    self, Credential, ErrorCode, Glance, MAX_MALFORMED, MAX_MESSAGE_BYTES, Message, PeerInfo, Token, Topic, UserId,
+    accepts, close,
 };
 
 /// The way to one client, as the shell provides it.
@@ -42,11 +43,18 @@ pub enum Request {
         peer: PeerInfo,
         /// The client takes changes of presence as lists.
         lists: bool,
-        /// Shown by a client that hopes to be let in for it.
-        token: Option<Token>,
+        /// By a client that hopes to be let in for it.
+        shown: Option<Shown>,
     },
     /// The text of a `leave` that names nobody.
     Leave(String),
+}
+
+/// What a client shows to be let in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Shown {
+    Token(Token),
+    Credential(Credential),
 }
 
 /// Who a connection is, from the hub's answer on.
@@ -145,6 +153,7 @@ impl Reader {
             | ErrorCode::BadSdp
             | ErrorCode::BadCandidate
             | ErrorCode::UnexpectedAnswer
+            | ErrorCode::Unverified
             | ErrorCode::Other => 0,
         };
         let frame = refusal.frame();
@@ -164,8 +173,9 @@ impl Reader {
     ) -> Result<Step, Refusal> {
         let kind = value.get("type").and_then(Value::as_str).unwrap_or_default().to_owned();
         match (message, &self.member) {
-            (Message::Join { user_id, name, kind: sort, accepts, token }, _) => {
-                self.join(PeerInfo { user_id, name: name.unwrap_or_default(), kind: sort }, &accepts, token, now)
+            (Message::Join { user_id, name, kind: sort, accepts, token, credential }, _) => {
+                let shown = credential.map(Shown::Credential).or(token.map(Shown::Token));
+                self.join(PeerInfo { user_id, name: name.unwrap_or_default(), kind: sort }, &accepts, shown, now)
             }
             (Message::Ping { nonce }, _) => Ok(Step::Answer(Frame::text(&Message::Pong { nonce }.to_text()))),
             (Message::Joined { .. } | Message::Presence { .. } | Message::Peers { .. } | Message::Pong { .. }, _) => {
@@ -184,6 +194,7 @@ impl Reader {
             (
                 Message::Offer { .. }
                 | Message::Answer { .. }
+                | Message::Proof { .. }
                 | Message::Candidate { .. }
                 | Message::Ringing { .. }
                 | Message::Leave { .. },
@@ -194,6 +205,9 @@ impl Reader {
             }
             (Message::Answer { target_id: target, call_id, .. }, Some(member)) => {
                 member.send(Letter { topic: Some(Topic::Answer), target, value, kind, call_id }, directory)
+            }
+            (Message::Proof { target_id: target, call_id, .. }, Some(member)) => {
+                member.send(Letter { topic: Some(Topic::Proof), target, value, kind, call_id }, directory)
             }
             (Message::Candidate { target_id: target, call_id, .. }, Some(member)) => {
                 member.send(Letter { topic: Some(Topic::Candidate), target, value, kind, call_id }, directory)
@@ -211,7 +225,7 @@ impl Reader {
         &mut self,
         mut peer: PeerInfo,
         accepted: &[String],
-        token: Option<Token>,
+        shown: Option<Shown>,
         now: Instant,
     ) -> Result<Step, Refusal> {
         let refusal = |code, message: String| Refusal { kind: Some("join".to_owned()), ..Refusal::new(code, message) };
@@ -226,7 +240,7 @@ impl Reader {
             peer.name = peer.user_id.to_string();
         }
         let lists = accepted.iter().any(|word| word == accepts::PEERS);
-        Ok(Step::Ask(Request::Join { peer, lists, token }))
+        Ok(Step::Ask(Request::Join { peer, lists, shown }))
     }
 }
 
@@ -333,7 +347,7 @@ fn note<L>(topic: Topic, from: &UserId, to: &UserId, directory: &Directory<L>) {
     match topic {
         Topic::Offer | Topic::Answer => directory.calls().add(from, to),
         Topic::Leave => _ = directory.calls().remove(from, to),
-        Topic::Candidate | Topic::Ringing => {}
+        Topic::Proof | Topic::Candidate | Topic::Ringing => {}
     }
 }
 
@@ -366,7 +380,11 @@ pub(super) fn json(text: &str) -> String {
 /// Whether a peer may say that code to another.
 fn is_a_peers(code: ErrorCode) -> bool {
     match code {
-        ErrorCode::BadSdp | ErrorCode::BadCandidate | ErrorCode::UnexpectedAnswer | ErrorCode::Other => true,
+        ErrorCode::BadSdp
+        | ErrorCode::BadCandidate
+        | ErrorCode::UnexpectedAnswer
+        | ErrorCode::Unverified
+        | ErrorCode::Other => true,
         ErrorCode::BadMessage
         | ErrorCode::UnknownType
         | ErrorCode::BadField

@@ -13,9 +13,10 @@ use tokio_tungstenite::tungstenite::{self, Message as Frame};
 
 use super::endpoint::socket_error;
 use super::listen::Listener;
+use super::proving::Proving;
 use super::{SignalingError, SignalingEvent};
 use crate::logic::backoff::Backoff;
-use crate::protocol::{KEEPALIVE, Message, UserId};
+use crate::protocol::{Challenge, KEEPALIVE, Message, UserId};
 
 /// What waited longer than this for a connection is not worth sending any more.
 const STALE: Duration = Duration::from_secs(10);
@@ -38,13 +39,17 @@ const LONGEST_DELAY: Duration = Duration::from_secs(30);
 pub(super) trait Connect {
     type Io: AsyncRead + AsyncWrite + Unpin + Send;
 
-    /// Bounded in time.
-    fn connect(&mut self) -> impl Future<Output = Result<WebSocketStream<Self::Io>, SignalingError>> + Send;
+    /// Bounded in time. With what the server asks us to sign, if it does.
+    fn connect(&mut self) -> impl Future<Output = Connected<Self::Io>> + Send;
 }
+
+type Connected<Io> = Result<(WebSocketStream<Io>, Option<Challenge>), SignalingError>;
 
 pub(super) struct Client<C> {
     pub(super) endpoint: C,
     pub(super) join: Message,
+    /// What signs where a server wants to know who we are.
+    pub(super) proving: Option<Proving>,
     pub(super) from_device: mpsc::Receiver<(Instant, Message)>,
     pub(super) to_device: mpsc::Sender<SignalingEvent>,
     pub(super) unreadable: Arc<AtomicU64>,
@@ -80,8 +85,9 @@ impl<C: Connect> Client<C> {
 
     /// One connection, from its start to its end.
     async fn session(&mut self, up_since: &mut Option<Instant>) -> Result<Finished, SignalingError> {
-        let mut socket = self.endpoint.connect().await?;
-        write(&mut socket, Frame::text(self.join.to_text())).await?;
+        let (mut socket, challenge) = self.endpoint.connect().await?;
+        let join = challenge.and_then(|challenge| self.proving.as_ref()?.join(&self.join, &challenge));
+        write(&mut socket, Frame::text(join.as_ref().unwrap_or(&self.join).to_text())).await?;
         *up_since = Some(Instant::now());
         let patience = Instant::now() + JOIN_PATIENCE;
         let mut up = false;

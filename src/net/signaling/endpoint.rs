@@ -19,7 +19,7 @@ use super::client::Connect;
 use crate::base::lock::lock;
 use crate::net::connect::{Failed, first, interleave};
 use crate::net::trust;
-use crate::protocol::MAX_MESSAGE_BYTES;
+use crate::protocol::{CHALLENGE, Challenge, MAX_MESSAGE_BYTES};
 
 /// Asking for the addresses; the system's resolver has its own time-outs, which may be longer.
 const RESOLVE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -63,6 +63,12 @@ impl Endpoint {
         Ok(Endpoint { request, host, address, tls, broken: Vec::new() })
     }
 
+    /// The name by which we call the server.
+    pub(super) fn name(&self) -> String {
+        let name = self.request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
+        name.unwrap_or(&self.host).to_owned()
+    }
+
     async fn addresses(&self) -> Result<Vec<SocketAddr>, SignalingError> {
         if let Some(address) = self.address {
             return Ok(vec![address]);
@@ -89,7 +95,7 @@ impl Endpoint {
 impl Connect for Endpoint {
     type Io = MaybeTlsStream<TcpStream>;
 
-    async fn connect(&mut self) -> Result<WebSocketStream<Self::Io>, SignalingError> {
+    async fn connect(&mut self) -> Result<(WebSocketStream<Self::Io>, Option<Challenge>), SignalingError> {
         let addresses = self.addresses().await?;
         let reached = Mutex::new(Vec::new());
         let shake = |address, stream| {
@@ -101,9 +107,10 @@ impl Connect for Endpoint {
         // Whoever took a connection and made nothing of it has its turn after the others next time.
         let reached = reached.into_inner().unwrap_or_default();
         let opened = match opened {
-            Ok(Ok((address, (socket, _)))) => {
+            Ok(Ok((address, (socket, response)))) => {
                 self.broken.retain(|broken| *broken != address);
-                return Ok(socket);
+                let challenge = response.headers().get(CHALLENGE).and_then(|text| text.to_str().ok()?.parse().ok());
+                return Ok((socket, challenge));
             }
             Ok(Err(failed)) => Err(failed),
             Err(_) => Ok(SignalingError::NoAnswer { address: self.host.clone(), within: CONNECT_TIMEOUT }),

@@ -4,6 +4,7 @@
 mod client;
 mod endpoint;
 mod listen;
+mod proving;
 #[cfg(test)]
 mod tests;
 
@@ -18,7 +19,9 @@ use tokio::time::{Instant, timeout};
 
 use self::client::Client;
 use self::endpoint::Endpoint;
-use crate::protocol::{Message, ParseError, PeerError, ServerError, UserId};
+use self::proving::Proving;
+use crate::logic::identity::SigningKey;
+use crate::protocol::{Message, ParseError, PeerError, ServerError, Token, UserId};
 
 /// Messages waiting to be sent. When full, the newest is dropped and counted: the network is down or the server does
 /// not read, and calls give up by their own time-outs.
@@ -38,6 +41,10 @@ pub struct SignalingSettings {
     pub tls: Arc<rustls::ClientConfig>,
     /// The `join` that registers us.
     pub join: Message,
+    /// Signs it where the server wants to know who we are.
+    pub signer: Option<Arc<SigningKey>>,
+    /// What the key shows where it is not known yet.
+    pub pairing: Option<Token>,
 }
 
 #[derive(Debug)]
@@ -76,7 +83,9 @@ pub enum SignalingError {
     Silent(Duration),
     #[error("the server refused us: {0}")]
     Refused(String),
-    #[error("the server does not let us join: {0}. Put a token for this device's ID into [signaling] token")]
+    #[error(
+        "the server does not let us join: {0}. 'callbox pair' there prints what [signaling] token_file has to hold"
+    )]
     Unauthorized(String),
 }
 
@@ -113,12 +122,13 @@ pub type Questions = mpsc::Sender<oneshot::Sender<()>>;
 impl Signaling {
     /// Starts to connect. The events end when the handle is gone.
     pub fn start(settings: SignalingSettings) -> Result<(Signaling, mpsc::Receiver<SignalingEvent>), SignalingError> {
-        let SignalingSettings { url, address, token, tls, join } = settings;
+        let SignalingSettings { url, address, token, tls, join, signer, pairing } = settings;
         let endpoint = Endpoint::new(&url, address, token.as_deref(), tls)?;
         let (outgoing, from_device) = mpsc::channel(OUTGOING);
         let (to_device, events) = mpsc::channel(INCOMING);
         let unreadable = Arc::new(AtomicU64::new(0));
-        let client = Client { endpoint, join, from_device, to_device, unreadable: unreadable.clone() };
+        let proving = signer.map(|signer| Proving { signer, pairing, host: endpoint.name() });
+        let client = Client { endpoint, join, proving, from_device, to_device, unreadable: unreadable.clone() };
         let (questions, asked) = mpsc::channel(QUESTIONS);
         // Every wait of the client is bounded, so a task that still gets its turns is one that works.
         let task = tokio::spawn(async {

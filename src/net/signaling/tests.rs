@@ -8,17 +8,25 @@ use tokio_tungstenite::{WebSocketStream, accept_async};
 use super::client::{Connect, JOIN_PATIENCE, PONG_TIMEOUT};
 use super::*;
 use crate::net::trust::{Trust, client_config};
-use crate::protocol::{ErrorCode, KEEPALIVE};
+use crate::protocol::{Challenge, ErrorCode, KEEPALIVE};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
 fn join() -> Message {
     let user_id = "door".parse().unwrap();
-    Message::Join { user_id, name: None, kind: Default::default(), accepts: Vec::new(), token: None }
+    Message::Join { user_id, name: None, kind: Default::default(), accepts: Vec::new(), token: None, credential: None }
 }
 
 fn settings(url: String) -> SignalingSettings {
-    SignalingSettings { url, address: None, token: None, tls: client_config(&Trust::System).unwrap(), join: join() }
+    SignalingSettings {
+        url,
+        address: None,
+        token: None,
+        tls: client_config(&Trust::System).unwrap(),
+        join: join(),
+        signer: None,
+        pairing: None,
+    }
 }
 
 async fn event(events: &mut mpsc::Receiver<SignalingEvent>) -> SignalingEvent {
@@ -213,9 +221,9 @@ struct Wires(mpsc::Receiver<DuplexStream>);
 impl Connect for Wires {
     type Io = DuplexStream;
 
-    async fn connect(&mut self) -> Result<WebSocketStream<DuplexStream>, SignalingError> {
+    async fn connect(&mut self) -> Result<(WebSocketStream<DuplexStream>, Option<Challenge>), SignalingError> {
         let wire = self.0.recv().await.expect("a further connection");
-        Ok(WebSocketStream::from_raw_socket(wire, Role::Client, None).await)
+        Ok((WebSocketStream::from_raw_socket(wire, Role::Client, None).await, None))
     }
 }
 
@@ -224,7 +232,14 @@ fn client() -> (mpsc::Sender<(Instant, Message)>, mpsc::Receiver<SignalingEvent>
     let (wires, endpoint) = mpsc::channel(4);
     let (outgoing, from_device) = mpsc::channel(OUTGOING);
     let (to_device, events) = mpsc::channel(INCOMING);
-    let client = Client { endpoint: Wires(endpoint), join: join(), from_device, to_device, unreadable: Arc::default() };
+    let client = Client {
+        endpoint: Wires(endpoint),
+        join: join(),
+        proving: None,
+        from_device,
+        to_device,
+        unreadable: Arc::default(),
+    };
     tokio::spawn(client.run());
     (outgoing, events, wires)
 }

@@ -30,6 +30,8 @@ pub struct Glance<'a> {
 pub enum Topic {
     Offer,
     Answer,
+    /// Rare enough to be read in full.
+    Proof,
     Candidate,
     Ringing,
     Leave,
@@ -48,8 +50,20 @@ const CANDIDATE: usize = 6;
 const KIND: usize = 7;
 const REASON: usize = 8;
 const RIGHTS: usize = 9;
-const KEYS: [&[u8]; 10] =
-    [b"type", b"userId", b"targetId", b"callId", b"offer", b"answer", b"candidate", b"kind", b"reason", b"rights"];
+const IDENTITY: usize = 10;
+const KEYS: [&[u8]; 11] = [
+    b"type",
+    b"userId",
+    b"targetId",
+    b"callId",
+    b"offer",
+    b"answer",
+    b"candidate",
+    b"kind",
+    b"reason",
+    b"rights",
+    b"identity",
+];
 
 /// Those of `offer` and `answer`, and of `candidate`.
 const DESCRIPTION: [&[u8]; 2] = [b"type", b"sdp"];
@@ -90,8 +104,8 @@ pub fn glance(text: &str) -> Option<Glance<'_>> {
     if !found[CALL].is_nothing() && !(1..=MAX_CALL_ID_BYTES).contains(&found[CALL].text()?.len()) {
         return None;
     }
-    // Only the server says what somebody may do.
-    if !matches!(found[RIGHTS], Value::Absent) {
+    // Only the server says what somebody may do, and keys are read where there is time.
+    if !matches!((&found[RIGHTS], &found[IDENTITY]), (Value::Absent, Value::Absent)) {
         return None;
     }
     // The two descriptions share their places: a message with both is for somebody with more time.
@@ -117,6 +131,7 @@ pub fn glance(text: &str) -> Option<Glance<'_>> {
                 && (index.is_nothing() || matches!(index, Value::Number(digits) if digits.parse::<u16>().is_ok()))
         }
         Topic::Candidate => found[CANDIDATE].is_nothing(),
+        Topic::Proof => false,
         Topic::Ringing => true,
         Topic::Leave => found[REASON].is_nothing() || found[REASON].is_text(),
     };

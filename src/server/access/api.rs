@@ -19,7 +19,7 @@ use super::{Access, Shown, Visit, Way};
 use crate::base::qr::Drawing;
 use crate::logic::access::{Grants, Pass, Rights, Role};
 use crate::logic::hub::Origin;
-use crate::protocol::UserId;
+use crate::protocol::{Key, UserId};
 use crate::server::listen::Peer;
 use crate::server::socket::Doors;
 use crate::store::{Invite, MemoryError, PersonRecord, Redemption, Secret, Timestamp};
@@ -176,12 +176,22 @@ async fn me(State(doors): State<Doors>, request: Request) -> Result<Response, Re
 #[serde(deny_unknown_fields)]
 struct Redeem {
     secret: String,
+    /// The browser's own.
+    key: Option<Key>,
 }
 
 async fn redeem(State(doors): State<Doors>, request: Request) -> Result<Response, Refusal> {
     let caller = Caller::of(&doors, &request)?;
-    let Redeem { secret } = read(request).await?;
-    match caller.household.redeem(&secret, label(&caller.headers)).await? {
+    let Redeem { secret, key } = read(request).await?;
+    let key = match key {
+        None => None,
+        Some(Key::P256(key)) => Some(key),
+        Some(Key::Ed25519(_)) => {
+            let message = "a browser has a key of P-256";
+            return Err(Refusal::new(StatusCode::BAD_REQUEST, "badRequest", message));
+        }
+    };
+    match caller.household.redeem(&secret, label(&caller.headers), key).await? {
         Ok(session) => {
             let session = session.text();
             let Some(visit) = caller.household.visit(&session).await? else { return Err(Silent.into()) };
@@ -221,10 +231,20 @@ async fn leave(State(doors): State<Doors>, request: Request) -> Result<Response,
 async fn people(State(doors): State<Doors>, request: Request) -> Result<Json<Value>, Refusal> {
     let caller = Caller::of(&doors, &request)?;
     let owner = caller.owner().await?;
-    let people = caller.household.ask(|memory| memory.people()).await??;
+    let (people, devices) =
+        caller.household.ask(|memory| Ok::<_, MemoryError>((memory.people()?, memory.devices()?))).await??;
     let present = caller.household.visits.sessions();
     let people: Vec<_> = people.iter().map(|person| list(person, &owner.session, &present)).collect();
-    Ok(Json(json!({ "people": people })))
+    let devices: Vec<_> = devices
+        .iter()
+        .map(|device| {
+            // Somebody else's device that wants to be this one concerns whoever owns it.
+            let refused = caller.household.strangers.seen(&device.device);
+            let refused = refused.map(|(last, count)| json!({ "last": last, "count": count }));
+            json!({ "userId": device.device, "since": device.claimed, "refused": refused })
+        })
+        .collect();
+    Ok(Json(json!({ "people": people, "devices": devices })))
 }
 
 #[derive(Deserialize)]
@@ -261,7 +281,7 @@ async fn invite(State(doors): State<Doors>, request: Request) -> Result<Json<Val
     let invite = wanted.into_invite(now);
     let name = invite.name.clone();
     let invited = caller.household.ask(move |memory| memory.invite(&invite, hash, now)).await??;
-    let link = link(&base, &secret);
+    let link = link(&base, &secret, &caller.household.key());
     let qr = Drawing::new(&link).map(|code| json!({ "width": code.width(), "path": code.svg_path() }));
     log::info!(invitation = invited.invitation.as_str(); "an owner invites somebody");
     Ok(Json(json!({ "name": name, "invitation": invited.invitation, "isNew": invited.new, "link": link, "qr": qr })))
@@ -288,8 +308,10 @@ impl Invitation {
 }
 
 /// The address that lets somebody in. What stands behind `#` never leaves the browser.
-pub fn link(base: &str, secret: &Secret) -> String {
-    format!("{base}#invite={}", secret.text())
+pub fn link(base: &str, secret: &Secret, household: &Key) -> String {
+    let household = household.to_string();
+    let site = household.split_once(':').map_or("", |(_, key)| key);
+    format!("{base}#invite={}&site={site}", secret.text())
 }
 
 #[derive(Deserialize)]
@@ -329,7 +351,7 @@ fn describe(visit: &Visit) -> Value {
     match &visit.pass {
         Pass::Person(person) => json!({
             "userId": person.user_id, "name": person.name, "role": person.role, "rights": person.grants,
-            "session": visit.session, "until": visit.until,
+            "session": visit.session, "until": visit.until, "vouch": person.vouch,
         }),
         Pass::Nobody | Pass::Anybody | Pass::Device(_) => Value::Null,
     }

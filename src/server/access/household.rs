@@ -2,24 +2,33 @@
 //! The memory itself is in [`crate::store`], on a thread of its own.
 
 use std::fmt::Display;
+use std::io;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::api::link;
 use super::attempts::Attempts;
+use super::devices::{Challenges, Strangers};
 use super::watch::{Visit, Visits};
-use crate::logic::access::{Pass, Person, Role};
+use crate::logic::access::{Device, Pass, Person, Role};
 use crate::logic::hub::Origin;
-use crate::protocol::UserId;
+use crate::logic::identity::SigningKey;
+use crate::protocol::{Key, Kind, UserId};
+use crate::server::ServerError;
 use crate::server::tls::Present;
-use crate::store::{Invite, Keeper, Login, Memory, MemoryError, Redemption, Secret, Timestamp};
+use crate::store::{Claim, Invite, Keeper, Login, Memory, MemoryError, Redemption, Secret, Timestamp};
 
 pub struct Household {
     keeper: Keeper,
-    /// The device that this server is part of.
-    device: Option<UserId>,
+    /// Vouches for the keys of devices and browsers.
+    key: Arc<SigningKey>,
+    /// The device that this server is part of, and its key.
+    device: Option<(UserId, Key)>,
     attempts: Attempts,
     pub(super) visits: Visits,
+    pub(super) challenges: Challenges,
+    pub(super) strangers: Strangers,
     pub(super) first: super::FirstLink,
 }
 
@@ -60,14 +69,38 @@ impl Now {
 
 impl Household {
     /// Lets the device in whose own server this is, and those whom the memory knows.
-    pub fn new(keeper: Keeper, device: Option<UserId>, state_dir: &Path) -> Household {
-        Household {
+    pub async fn new(
+        keeper: Keeper,
+        device: Option<(UserId, Key)>,
+        state_dir: &Path,
+    ) -> Result<Household, ServerError> {
+        let fresh = Secret::random().map_err(ServerError::Keeper)?;
+        let own = device.clone();
+        let now = Now::read().time;
+        let seed = keeper.ask(move |memory| {
+            if let Some((id, Key::Ed25519(key))) = own {
+                claim(memory, &id, &key, now)?;
+            }
+            memory.household_seed(fresh.bytes())
+        });
+        let failed = |error: &dyn Display| ServerError::Keeper(io::Error::other(error.to_string()));
+        let seed = seed.await.map_err(|gone| failed(&gone))?.map_err(|error| failed(&error))?;
+        let key = SigningKey::of_seed(&seed).ok_or_else(|| failed(&"the household's key is none"))?;
+        Ok(Household {
             keeper,
+            key: Arc::new(key),
             device,
             attempts: Attempts::default(),
             visits: Visits::default(),
+            challenges: Challenges::default(),
+            strangers: Strangers::default(),
             first: super::FirstLink::at(state_dir),
-        }
+        })
+    }
+
+    /// What vouches for the household's devices and browsers; it is in every invitation.
+    pub fn key(&self) -> Key {
+        self.key.public()
     }
 
     /// The link that makes the first owner, where nobody was ever invited.
@@ -81,7 +114,7 @@ impl Household {
         if !made.await?.map_err(Silent::because)? {
             return Ok(None);
         }
-        let link = link(base, &secret);
+        let link = link(base, &secret, &self.key());
         if let Err(error) = self.first.keep(&link) {
             log::warn!(error:%; "the first owner's link cannot be kept for the card's report");
         }
@@ -90,7 +123,12 @@ impl Household {
 
     /// What the device has that embeds this server.
     pub fn own_pass(&self) -> Pass {
-        self.device.clone().map_or(Pass::Nobody, Pass::Device)
+        self.device.as_ref().map_or(Pass::Nobody, |(id, key)| self.device_pass(id, key))
+    }
+
+    /// What a device has that has shown its key.
+    pub(super) fn device_pass(&self, id: &UserId, key: &Key) -> Pass {
+        Pass::Device(Device { id: id.clone(), vouch: Some(self.key.vouch(Kind::Device, id, key)) })
     }
 
     /// A wrong try. `Some`: how long its answer has to wait.
@@ -103,15 +141,16 @@ impl Household {
         let Ok(secret) = secret.parse::<Secret>() else { return Ok(None) };
         let (now, hash) = (Now::read(), secret.hash());
         let login = self.ask(move |memory| memory.session(hash, now.time)).await?.map_err(Silent::because)?;
-        Ok(login.filter(|login| now.admits(login)).map(|login| Visit::of(&login)))
+        Ok(login.filter(|login| now.admits(login)).map(|login| Visit::of(&login, &self.key)))
     }
 
     /// What sessions that came in earlier are worth now, each by its ID.
     pub(super) async fn look(&self, sessions: Vec<String>) -> Result<Vec<Option<Visit>>, Silent> {
-        let now = Now::read();
-        let visit = move |login: Option<Login>| login.filter(|login| now.admits(login)).map(|login| Visit::of(&login));
+        let (now, key) = (Now::read(), self.key.clone());
+        let visit =
+            move |login: Option<Login>| login.filter(|login| now.admits(login)).map(|login| Visit::of(&login, &key));
         let looked = self.ask(move |memory| {
-            sessions.iter().map(|id| memory.look(id, now.time).map(visit)).collect::<Result<_, MemoryError>>()
+            sessions.iter().map(|id| memory.look(id, now.time).map(&visit)).collect::<Result<_, MemoryError>>()
         });
         looked.await?.map_err(Silent::because)
     }
@@ -127,12 +166,18 @@ impl Household {
     }
 
     /// Exchanges an invitation for a session, whose secret goes into the browser's cookie.
-    pub async fn redeem(&self, secret: &str, label: String) -> Result<Result<Secret, Redemption>, Silent> {
+    pub async fn redeem(
+        &self,
+        secret: &str,
+        label: String,
+        key: Option<[u8; 65]>,
+    ) -> Result<Result<Secret, Redemption>, Silent> {
         let Ok(invitation) = secret.parse::<Secret>() else { return Ok(Err(Redemption::Unknown)) };
         let session = Secret::random().map_err(Silent::because)?;
         let (now, hash) = (Now::read().time, session.hash());
         let redeemed = self.ask(move |memory| {
-            let redeemed = memory.redeem(invitation.hash(), &label, hash, None, now)?;
+            let redeemed =
+                memory.redeem(invitation.hash(), &label, hash, key.as_ref().map(|key| key.as_slice()), now)?;
             let login = memory.look(&redeemed.session, now)?;
             Ok((redeemed, login.is_some_and(|login| login.person.role == Role::Owner)))
         });
@@ -176,15 +221,27 @@ fn first_owner() -> Invite {
     }
 }
 
+/// The server's own device has its ID, whoever had it before: whoever starts the server decides that.
+fn claim(memory: &mut dyn Memory, device: &UserId, key: &[u8; 32], now: Timestamp) -> Result<(), MemoryError> {
+    if memory.claim(device, key, now)? == Claim::Refused && memory.forget_device(device)? {
+        log::warn!(device = device.as_str(); "this device has another key than before, and keeps its ID");
+        memory.claim(device, key, now)?;
+    }
+    Ok(())
+}
+
 impl Visit {
-    fn of(login: &Login) -> Visit {
+    fn of(login: &Login, household: &SigningKey) -> Visit {
+        let user = &login.session.user_id;
+        let key = login.session.key.as_deref().and_then(|key| key.try_into().ok().map(Key::P256));
         Visit {
             session: login.session.id.clone(),
             pass: Pass::Person(Person {
-                user_id: login.session.user_id.clone(),
+                user_id: user.clone(),
                 name: login.person.name.clone(),
                 role: login.person.role,
                 grants: login.person.grants.clone(),
+                vouch: key.map(|key| household.vouch(Kind::Person, user, &key)),
             }),
             until: login.person.until,
         }

@@ -4,6 +4,7 @@
 pub mod api;
 mod attempts;
 mod cookie;
+mod devices;
 mod first;
 mod household;
 mod tokens;
@@ -15,16 +16,19 @@ use std::sync::Arc;
 use axum::http::header::{self, HeaderMap};
 
 pub use self::cookie::Way;
+pub use self::devices::Asked;
 pub use self::first::FirstLink;
 pub use self::household::{Household, Silent};
 pub use self::watch::{Visit, watch};
-use super::authority::{Authority, NoTokens};
+use super::authority::{Authority, NoAuthority};
 use super::exchange::Shared;
 use super::{AccessSettings, ServerError, ServerSettings};
 use crate::base::task::apart;
 use crate::logic::access::Pass;
 use crate::logic::hub::{ConnId, Origin};
-use crate::store::{Keeper, Opened, Sqlite};
+use crate::logic::identity::SigningKey;
+use crate::protocol::Key;
+use crate::store::{Keeper, Memory, MemoryError, Opened, Secret, Sqlite};
 
 /// Who comes in at this server.
 #[derive(Clone)]
@@ -61,11 +65,19 @@ pub async fn open(settings: &ServerSettings) -> Result<(Access, Option<String>),
         );
     }
     let keeper = Keeper::start(Box::new(memory)).map_err(ServerError::Keeper)?;
-    let household = Household::new(keeper, device.clone(), state_dir);
+    let household = Household::new(keeper, device.clone(), state_dir).await?;
     let base = super::outside_urls(settings).into_iter().next().unwrap_or_default();
     // A server without an owner serves nobody, but the owner may come by a shell as well.
     let first = household.first_owner(&base).await.unwrap_or(None);
     Ok((Access::Invited(Arc::new(household)), first))
+}
+
+/// What vouches for the household's keys; it is made where there is none yet.
+pub fn household_key(memory: &mut dyn Memory) -> Result<Key, MemoryError> {
+    let unusable = || MemoryError::Failed("the household's key cannot be made".into());
+    let fresh = Secret::random().map_err(|error| MemoryError::Failed(error.into()))?;
+    let seed = memory.household_seed(fresh.bytes())?;
+    SigningKey::of_seed(&seed).map(|key| key.public()).ok_or_else(unusable)
 }
 
 impl Access {
@@ -87,8 +99,11 @@ impl Access {
     }
 
     /// Somebody is here on those grounds, which are looked at once more: they may have changed since.
-    pub async fn enter(&self, conn: ConnId, visit: Option<Visit>, shared: &Shared) {
+    pub async fn enter(&self, conn: ConnId, visit: Option<Visit>, asked: Option<Asked>, shared: &Shared) {
         let Access::Invited(household) = self else { return };
+        if let Some(asked) = asked {
+            household.challenges.ask(conn, asked);
+        }
         household.visits.come(conn, visit.clone());
         let Some(visit) = visit else { return };
         if let Ok(looked) = household.look(vec![visit.session.clone()]).await {
@@ -99,14 +114,31 @@ impl Access {
     pub fn leave(&self, conn: ConnId) {
         if let Access::Invited(household) = self {
             household.visits.leave(conn);
+            household.challenges.take(conn);
         }
     }
 
     /// Who knows tokens.
     pub fn authority(&self) -> Box<dyn Authority> {
         match self {
-            Access::Open => Box::new(NoTokens),
+            Access::Open => Box::new(NoAuthority),
             Access::Invited(household) => Box::new(tokens::Tokens(household.clone())),
+        }
+    }
+
+    /// What somebody is asked to sign who shows nothing, and calls this server by that name.
+    pub fn ask(&self, host: &str) -> Option<Asked> {
+        match self {
+            Access::Open => None,
+            Access::Invited(_) => Asked::of(host),
+        }
+    }
+
+    /// What vouches for keys here, if anything does.
+    pub fn household_key(&self) -> Option<Key> {
+        match self {
+            Access::Open => None,
+            Access::Invited(household) => Some(household.key()),
         }
     }
 

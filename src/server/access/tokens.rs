@@ -1,30 +1,38 @@
-//! Tokens that come with `join`, from clients that cannot set a header.
+//! What comes with `join`: tokens, from clients that cannot set a header, and what devices have signed.
 
 use std::sync::Arc;
 
-use super::Household;
-use crate::logic::access::Pass;
-use crate::logic::hub::{ConnId, Input};
-use crate::protocol::Token;
+use super::household::Silent;
+use super::{Household, devices};
+use crate::logic::hub::{ConnId, Input, Shown};
+use crate::protocol::{Token, UserId};
 use crate::server::authority::Authority;
 use crate::server::exchange::Shared;
 
 pub struct Tokens(pub Arc<Household>);
 
 impl Authority for Tokens {
-    fn authorise(&self, conn: ConnId, token: Token, shared: &Arc<Shared>) {
+    fn authorise(&self, conn: ConnId, user: UserId, shown: Shown, shared: &Arc<Shared>) {
         let (household, shared) = (self.0.clone(), shared.clone());
-        tokio::spawn(async move {
-            let pass = match household.visit(token.secret()).await {
-                Ok(Some(visit)) => {
-                    let pass = visit.pass.clone();
-                    household.visits.enter(conn, visit);
-                    pass
-                }
-                // How often one connection may try, the hub says, and how often an address may connect, the lobby.
-                Ok(None) | Err(_) => Pass::Nobody,
-            };
-            shared.tell(Input::Authorised(conn, pass));
-        });
+        match shown {
+            Shown::Token(token) => drop(tokio::spawn(look_up(household, conn, token, shared))),
+            Shown::Credential(credential) => {
+                drop(tokio::spawn(devices::authorise(household, conn, user, credential, shared)));
+            }
+        }
     }
+}
+
+async fn look_up(household: Arc<Household>, conn: ConnId, token: Token, shared: Arc<Shared>) {
+    let known = match household.visit(token.secret()).await {
+        Ok(Some(visit)) => {
+            let pass = visit.pass.clone();
+            household.visits.enter(conn, visit);
+            Input::Authorised(conn, pass)
+        }
+        // How often one connection may try, the hub says, and how often an address may connect, the lobby.
+        Ok(None) => Input::Refused(conn, "the token counts for nothing here"),
+        Err(Silent) => Input::Refused(conn, "the server's memory does not answer"),
+    };
+    shared.tell(known);
 }

@@ -286,6 +286,20 @@ impl Memory for Sqlite {
         self.change(|transaction| devices::pair(transaction, secret, device, key, now))
     }
 
+    fn household_seed(&mut self, fresh: &[u8; 32]) -> Result<[u8; 32], MemoryError> {
+        let read = "SELECT value FROM facts WHERE name = 'household_seed'";
+        let kept = self.connection.query_row(read, [], |row| row.get(0)).optional()?;
+        if let Some(kept) = kept {
+            return Ok(kept);
+        }
+        self.change(|transaction| {
+            let keep = "INSERT OR IGNORE INTO facts (name, value) VALUES ('household_seed', ?1)";
+            transaction.execute(keep, [fresh])?;
+            // Another process may have been quicker.
+            Ok(transaction.query_row(read, [], |row| row.get(0))?)
+        })
+    }
+
     fn backup(&self, path: &Path) -> Result<(), MemoryError> {
         copies::backup(&self.connection, path)
     }

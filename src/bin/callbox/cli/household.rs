@@ -94,6 +94,27 @@ pub struct Token {
 }
 
 #[derive(Args, Debug)]
+pub struct Pair {
+    /// The ID under which it joins; without it all devices that have one
+    #[arg(value_name = "ID")]
+    pub device: Option<UserId>,
+    /// How long it can be used, such as 2d; a week where it is not said
+    #[arg(long = "for", value_name = "TIME")]
+    pub span: Option<String>,
+    #[command(flatten)]
+    pub config: ConfigFile,
+}
+
+#[derive(Args, Debug)]
+pub struct Unpair {
+    /// The device's ID
+    #[arg(value_name = "ID")]
+    pub device: UserId,
+    #[command(flatten)]
+    pub config: ConfigFile,
+}
+
+#[derive(Args, Debug)]
 pub struct Erase {
     /// Whom
     #[arg(long, value_name = "NAME")]

@@ -11,7 +11,7 @@ use clap_complete::Shell;
 mod household;
 
 #[cfg(feature = "server")]
-pub use household::{Backup, Erase, Invite, People, Rename, Restore, Revoke, Token};
+pub use household::{Backup, Erase, Invite, Pair, People, Rename, Restore, Revoke, Token, Unpair};
 
 #[derive(Debug, Parser)]
 #[command(
@@ -174,6 +174,22 @@ or as the field token of join. It is listed and revoked like people.
 Examples:
   callbox token --name dashboard --rights view --for 365d")]
     Token(Token),
+    /// Let a device elsewhere join this server under an ID
+    #[cfg(feature = "server")]
+    #[command(after_help = "\
+Prints what the device has to show once, which is not kept and not shown again. It goes into the file that [signaling] \
+token_file names on the device, or into 'callbox provision --token-file'. From then on the ID belongs to the device's own key.
+
+Examples:
+  callbox pair front-door > front-door.token
+  callbox pair")]
+    Pair(Pair),
+    /// Free a device's ID for another device
+    #[cfg(feature = "server")]
+    #[command(after_help = "\
+Examples:
+  callbox unpair front-door")]
+    Unpair(Unpair),
     /// Forget a person, and remove what was kept of them
     #[cfg(feature = "server")]
     #[command(after_help = "\
@@ -183,7 +199,8 @@ Examples:
     /// Write what the server remembers into a file
     #[cfg(feature = "server")]
     #[command(after_help = "\
-The daemon may run meanwhile. The file holds names and rights, and hashes of secrets; it lets nobody in.
+The daemon may run meanwhile. The file holds names and rights, hashes of secrets, and the key that vouches for your devices: \
+keep it where nobody else reads it.
 
 Examples:
   callbox backup /mnt/household.db")]

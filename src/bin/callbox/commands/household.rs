@@ -9,7 +9,7 @@ use anyhow::{Context, anyhow, bail};
 use callbox::base::qr::Drawing;
 use callbox::config::{Config, Loaded, Mode, Origin};
 use callbox::protocol::{Grants, Right, Rights, Role};
-use callbox::server::{INVITATION_LIFE, ServerSettings, invitation_link, outside_urls};
+use callbox::server::{INVITATION_LIFE, ServerSettings, household_key, invitation_link, outside_urls};
 use callbox::store::{
     Invite as Wanted, Memory, PersonRecord, Revoked, Secret, SessionRecord, Sqlite, StoreError, Timestamp,
 };
@@ -46,8 +46,9 @@ pub fn invite(wanted: Invite) -> Result<(), Failure> {
         expires: until.or(Some(now.plus(INVITATION_LIFE))),
     };
     let secret = Secret::random().context("no secret can be made")?;
-    let invited = open(&loaded)?.invite(&asked, secret.hash(), now).map_err(anyhow::Error::new)?;
-    let link = invitation_link(&base, &secret);
+    let mut memory = open(&loaded)?;
+    let invited = memory.invite(&asked, secret.hash(), now).map_err(anyhow::Error::new)?;
+    let link = invitation_link(&base, &secret, &household_key(&mut memory).map_err(anyhow::Error::new)?);
     if wanted.json {
         let shown = json!({ "name": wanted.name, "invitation": invited.invitation, "link": link, "new": invited.new });
         return print(format!("{shown:#}\n").as_bytes());
@@ -135,7 +136,7 @@ pub fn restore(wanted: Restore) -> Result<(), Failure> {
 const SYSTEM_STATE: &str = "/var/lib/callbox";
 const NO_ADDRESS: &str = "this machine has no address that a phone could open; name the page's with --url";
 
-fn open(loaded: &Loaded) -> Result<Sqlite, Failure> {
+pub(super) fn open(loaded: &Loaded) -> Result<Sqlite, Failure> {
     let opened = Sqlite::open(dir(loaded)).map_err(|error| match &error {
         StoreError::File { error: cause, .. } if cause.kind() == ErrorKind::PermissionDenied => {
             anyhow!(error).context("be root, or the user that Callbox runs as")

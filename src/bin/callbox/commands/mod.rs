@@ -10,6 +10,8 @@ pub mod devices;
 pub mod household;
 #[cfg(feature = "server")]
 mod moments;
+#[cfg(feature = "server")]
+pub mod pairing;
 #[cfg(feature = "board")]
 pub mod provision;
 #[cfg(any(feature = "device", feature = "server"))]

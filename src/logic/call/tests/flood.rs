@@ -65,7 +65,7 @@ fn one_stranger_neither_makes_us_say_too_much_nor_keeps_others_out() {
     let mut flooded = Flooded::new(AnswerPolicy::Auto, 4);
     assert_eq!(flooded.flood(48, |_| ("mallory", offer("mallory", Some("c1"), "1"))), 10);
     let mut flooded = Flooded::new(AnswerPolicy::Auto, 4);
-    let bad = |_| Input::BadOffer { from: id("mallory"), call_id: None, detail: "bad".into() };
+    let bad = |_| Input::BadOffer { from: id("mallory"), call_id: None, code: ErrorCode::BadSdp, detail: "bad".into() };
     assert_eq!(flooded.flood(48, |n| ("mallory", bad(n))), 10);
     let mut flooded = Flooded::new(AnswerPolicy::Auto, 4);
     let malformed = || Input::Malformed { from: id("mallory"), kind: "candidate".into(), detail: "bad".into() };
@@ -75,7 +75,7 @@ fn one_stranger_neither_makes_us_say_too_much_nor_keeps_others_out() {
 #[test]
 fn refusals_leave_room_for_what_calls_need() {
     let mut door = Door::new(AnswerPolicy::Auto, 4);
-    let bad = Input::BadOffer { from: id("mallory"), call_id: None, detail: "bad".into() };
+    let bad = Input::BadOffer { from: id("mallory"), call_id: None, code: ErrorCode::BadSdp, detail: "bad".into() };
     let said: u32 = (0..1000).map(|_| u32::try_from(door.tell(bad.clone()).len()).unwrap()).sum();
     assert!(said < MESSAGE_BURST, "{said} messages");
     let key = key_of(&door.tell(offer("anna", Some("c1"), "1")));

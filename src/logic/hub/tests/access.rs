@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::World;
-use crate::logic::access::{Grants, Pass, Person, Reach, Right, Rights, Role, know_each_other, reach};
+use crate::logic::access::{Device, Grants, Pass, Person, Reach, Right, Rights, Role, know_each_other, reach};
 use crate::logic::hub::{ConnId, Input, Origin};
 use crate::protocol::{MAX_UNAUTHORIZED, UserId, close};
 
@@ -14,11 +14,11 @@ pub(super) fn id(text: &str) -> UserId {
 }
 
 pub(super) fn device(name: &str) -> Pass {
-    Pass::Device(id(name))
+    Pass::Device(Device { id: id(name), vouch: None })
 }
 
 pub(super) fn person(name: &str, role: Role, grants: Grants) -> Pass {
-    Pass::Person(Person { user_id: id(name), name: format!("{name}'s name"), role, grants })
+    Pass::Person(Person { user_id: id(name), name: format!("{name}'s name"), role, grants, vouch: None })
 }
 
 fn guest(name: &str, rights: &[Right]) -> Pass {
@@ -75,7 +75,7 @@ impl World {
         let rights = match (sender, reader, kind) {
             (Pass::Person(person), Pass::Device(device), "offer" | "answer")
             | (Pass::Device(device), Pass::Person(person), "offer" | "answer") => {
-                Some(serde_json::to_value(person.rights_at(device)).unwrap())
+                Some(serde_json::to_value(person.rights_at(&device.id)).unwrap())
             }
             _ => None,
         };

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::{ConnId, Directory, Hub, HubSettings, Input, Line, Origin, Output, Reader, Step, Whose};
+use super::{ConnId, Directory, Hub, HubSettings, Input, Line, Origin, Output, Reader, Shown, Step, Whose};
 use crate::logic::access::Pass;
 use crate::logic::websocket::Frame;
 use crate::protocol::MAX_MESSAGE_BYTES;
@@ -148,10 +148,14 @@ impl World {
                 self.pinged.push(conn);
                 self.readers.get_mut(&conn).unwrap().asked = true;
             }
-            Output::Authorise { conn, token } => {
-                let pass = self.tokens.get(token.secret()).cloned().unwrap_or(Pass::Nobody);
-                self.passes.insert(conn, pass.clone());
-                inputs.push_back(Input::Authorised(conn, pass));
+            Output::Authorise { conn, shown, .. } => {
+                let Shown::Token(token) = shown else { panic!("{shown:?}") };
+                let pass = self.tokens.get(token.secret()).cloned();
+                self.passes.insert(conn, pass.clone().unwrap_or(Pass::Nobody));
+                inputs.push_back(match pass {
+                    Some(pass) => Input::Authorised(conn, pass),
+                    None => Input::Refused(conn, "no token"),
+                });
             }
             Output::Enter { user, pass, conn } => {
                 assert_eq!(self.passes.get(&conn), Some(&*pass));

@@ -1,8 +1,10 @@
 //! One call's connection: a task that owns the peer, carries the studio's pictures and voice to it and its voice to the
 //! speaker, and reports to the call machine. Whatever goes wrong in it, a panic included, ends this call alone.
 //!
-//! Camera and microphone open when the other side has answered a connectivity check: a description alone, which anybody can
-//! send, switches nothing on.
+//! Camera and microphone open when the other side has answered a connectivity check and shown who it is, where it has to: a
+//! description alone, which anybody can send, switches nothing on.
+
+mod flow;
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -10,17 +12,16 @@ use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
 use serde::Serialize;
-use tokio::sync::broadcast::error::RecvError;
-use tokio::sync::{broadcast, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use super::studio::{Guest, Studio, Viewing, Watcher};
+use self::flow::{Flow, Piece, Place, next};
+use super::studio::{Studio, Viewing, Watcher};
 use crate::base::task::sleep_until;
 use crate::logic::call::{CallKey, Input};
 use crate::logic::picture::fanout::Next;
 use crate::logic::picture::pace::KeyBudget;
-use crate::logic::unit::{AccessUnit, VoicePacket};
 use crate::media::voice::{CallerStats, CallerVoice};
 use crate::net::peer::{CloseReason, Equipment, Peer, PeerError, PeerEvent, PeerSettings, PeerStats};
 use crate::net::sdp::NoPicture;
@@ -51,6 +52,8 @@ pub enum Instruction {
         to: Equipment,
     },
     AddCandidate(Option<Candidate>),
+    /// Whether media may flow.
+    Trust(bool),
     Stats(oneshot::Sender<SessionStats>),
     Close {
         goodbye: bool,
@@ -78,12 +81,13 @@ impl Session {
         key: CallKey,
         call: String,
         role: Role,
+        trusted: bool,
         settings: PeerSettings,
         studio: Arc<Studio>,
         reports: mpsc::Sender<Input>,
     ) -> Session {
         let (instructions, orders) = mpsc::channel(INSTRUCTIONS);
-        let run = run(key, call.clone(), role, settings, studio, orders, reports.clone());
+        let run = run(key, call.clone(), (role, trusted), settings, studio, orders, reports.clone());
         let task = tokio::spawn(async move {
             let end = AssertUnwindSafe(run).catch_unwind().await.unwrap_or_else(|_| {
                 log::error!(call; "a call ended in an internal error");
@@ -138,7 +142,7 @@ type End = Option<(String, Option<ErrorCode>)>;
 async fn run(
     key: CallKey,
     call: String,
-    role: Role,
+    (role, trusted): (Role, bool),
     settings: PeerSettings,
     studio: Arc<Studio>,
     mut orders: mpsc::Receiver<Instruction>,
@@ -162,6 +166,8 @@ async fn run(
         peer,
         events,
         studio,
+        trusted,
+        path: Path::None,
         place: None,
         reports,
         flow: None,
@@ -205,24 +211,13 @@ enum Ending {
     Failed(String, Option<ErrorCode>),
 }
 
-/// What flows to the other side while it is connected.
-struct Flow {
-    voice: broadcast::Receiver<VoicePacket>,
-    pictures: Option<Watcher>,
-}
-
-/// A call's place in the studio, and its voice in the mix.
-struct Place {
-    guest: Guest,
-    speaker: Option<CallerVoice>,
-}
-
-impl Place {
-    fn take(studio: &Arc<Studio>, viewing: Viewing) -> Place {
-        let guest = studio.enter(viewing);
-        let speaker = guest.speak();
-        Place { guest, speaker }
-    }
+/// How far the way to the other side is known.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Path {
+    None,
+    /// A connectivity check was answered.
+    Reached,
+    Connected,
 }
 
 struct Line {
@@ -235,7 +230,10 @@ struct Line {
     peer: Peer,
     events: mpsc::Receiver<PeerEvent>,
     studio: Arc<Studio>,
-    /// From the first answered check on.
+    /// Whether the other side is who it says, or need not show it.
+    trusted: bool,
+    path: Path,
+    /// While there is a path, from the time on at which we trust whom it leads to.
     place: Option<Place>,
     reports: mpsc::Sender<Input>,
     flow: Option<Flow>,
@@ -280,6 +278,13 @@ impl Line {
                     self.report(Input::Refused { key, code: ErrorCode::BadCandidate, detail }).await;
                 }
             },
+            Instruction::Trust(trusted) => {
+                self.trusted = trusted;
+                match trusted {
+                    true => self.begin(),
+                    false => self.flow = None,
+                }
+            }
             Instruction::Stats(reply) => {
                 let stats = SessionStats {
                     peer: self.peer.stats().await,
@@ -307,7 +312,7 @@ impl Line {
         log::info!(call = self.call.as_str(); "the other side changes its transport");
         let settings = PeerSettings { equipment: self.allowed, ..self.settings.clone() };
         let (peer, answer, events) = Peer::answer(&settings, offer).await?;
-        (self.peer, self.events, self.flow) = (peer, events, None);
+        (self.peer, self.events, self.flow, self.path) = (peer, events, None, Path::None);
         self.report(Input::Disconnected { key: self.key }).await;
         Ok(answer)
     }
@@ -318,20 +323,16 @@ impl Line {
             PeerEvent::Candidate(candidate) => self.report(Input::Found { key, candidate }).await,
             // The camera warms up while DTLS is under way.
             PeerEvent::Reached => {
-                if self.place.is_none() {
-                    self.place = Some(Place::take(&self.studio, self.viewing()));
-                }
+                self.path = self.path.max(Path::Reached);
+                self.begin();
                 self.report(Input::Reached { key }).await;
             }
             PeerEvent::Connected => {
-                match (&self.place, &self.flow) {
-                    (Some(Place { guest, .. }), None) => {
-                        self.flow = Some(Flow { voice: guest.listen(), pictures: None });
-                        self.show();
-                    }
+                self.path = Path::Connected;
+                match self.flow {
+                    None => self.begin(),
                     // Back after a gap, of which the other side's decoder knows nothing.
-                    (Some(_), Some(_)) => self.request_key_frame(),
-                    (None, _) => {}
+                    Some(_) => self.request_key_frame(),
                 }
                 self.report(Input::Connected { key }).await;
             }
@@ -340,6 +341,7 @@ impl Line {
             PeerEvent::Voice(packet) => {
                 // Whatever was negotiated: nobody is heard here who may not be.
                 if let Some(Place { speaker: Some(speaker), .. }) = &self.place
+                    && self.trusted
                     && self.allowed.speaker
                 {
                     speaker.push(packet);
@@ -351,6 +353,19 @@ impl Line {
             PeerEvent::Closed(CloseReason::Failed(detail)) => return Err(Ending::Failed(detail, None)),
         }
         Ok(())
+    }
+
+    /// Opens devices, and lets media flow, as far as there is a path and trust.
+    fn begin(&mut self) {
+        if !self.trusted || self.path == Path::None {
+            return;
+        }
+        let viewing = self.viewing();
+        let place = self.place.get_or_insert_with(|| Place::take(&self.studio, viewing));
+        if self.path == Path::Connected && self.flow.is_none() {
+            self.flow = Some(Flow { voice: place.guest.listen(), pictures: None });
+            self.show();
+        }
     }
 
     /// Tells the studio what was negotiated, and starts or stops the pictures if that changed during the call.
@@ -446,41 +461,6 @@ impl Line {
             Ending::Told { .. } | Ending::Left => None,
             Ending::Failed(detail, blame) => Some((detail, blame)),
         }
-    }
-}
-
-enum Piece {
-    Voice(VoicePacket),
-    Picture(Next<AccessUnit>),
-}
-
-/// What is to be sent next; voice goes first. Nothing before the connection is up.
-async fn next(flow: &mut Option<Flow>) -> Piece {
-    match flow {
-        Some(Flow { voice, pictures }) => tokio::select! {
-            biased;
-            packet = next_packet(voice) => Piece::Voice(packet),
-            picture = next_picture(pictures) => Piece::Picture(picture),
-        },
-        None => std::future::pending().await,
-    }
-}
-
-/// What a slow connection missed is skipped: old voice is worth nothing.
-async fn next_packet(voice: &mut broadcast::Receiver<VoicePacket>) -> VoicePacket {
-    loop {
-        match voice.recv().await {
-            Ok(packet) => return packet,
-            Err(RecvError::Lagged(lost)) => log::debug!(lost; "voice packets were dropped for a slow connection"),
-            Err(RecvError::Closed) => std::future::pending().await,
-        }
-    }
-}
-
-async fn next_picture(pictures: &mut Option<Watcher>) -> Next<AccessUnit> {
-    match pictures {
-        Some(pictures) => pictures.next().await,
-        None => std::future::pending().await,
     }
 }
 
