@@ -143,6 +143,8 @@ const COMMANDS: &[&str] = &[
     "revoke",
     "rename",
     "token",
+    "pair",
+    "unpair",
     "erase",
     "backup",
     "restore",
@@ -165,6 +167,8 @@ const COMMANDS: &[&str] = &[
     "revoke",
     "rename",
     "token",
+    "pair",
+    "unpair",
     "erase",
     "backup",
     "restore",
@@ -172,8 +176,21 @@ const COMMANDS: &[&str] = &[
     "completions",
 ];
 #[cfg(not(feature = "device"))]
-const COMMANDS: &[&str] =
-    &["server", "invite", "people", "revoke", "rename", "token", "erase", "backup", "restore", "check", "completions"];
+const COMMANDS: &[&str] = &[
+    "server",
+    "invite",
+    "people",
+    "revoke",
+    "rename",
+    "token",
+    "pair",
+    "unpair",
+    "erase",
+    "backup",
+    "restore",
+    "check",
+    "completions",
+];
 
 #[test]
 fn completions_know_the_commands() {

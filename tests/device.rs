@@ -19,3 +19,5 @@ mod reconnects;
 mod rights;
 #[path = "device/running.rs"]
 mod running;
+#[path = "device/verified.rs"]
+mod verified;

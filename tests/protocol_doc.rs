@@ -39,6 +39,7 @@ fn every_limit_and_close_code_is_documented_with_its_value() {
     let seconds = |duration: std::time::Duration| duration.as_secs().to_string();
     let values = [
         ("VERSION", protocol::VERSION.to_string()),
+        ("CHALLENGE", protocol::CHALLENGE.to_owned()),
         ("MAX_MESSAGE_BYTES", protocol::MAX_MESSAGE_BYTES.to_string()),
         ("MAX_ID_BYTES", protocol::MAX_ID_BYTES.to_string()),
         ("MAX_NAME_BYTES", protocol::MAX_NAME_BYTES.to_string()),

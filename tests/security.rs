@@ -1,6 +1,8 @@
 //! Attacks on the real program: strangers, guessers, thieves of cookies, and members who want more than they may.
 #![cfg(feature = "server")]
 
+#[path = "security/devices.rs"]
+mod devices;
 #[path = "security/entry.rs"]
 mod entry;
 #[path = "security/home.rs"]

@@ -35,7 +35,8 @@ fn a_fresh_card_is_an_intercom_for_the_network_it_is_in() {
 #[test]
 fn whoever_has_the_card_finds_the_first_owners_link() {
     let board = Board::new();
-    let secret = "A-b_".repeat(10) + "xyz";
+    let text = "A-b_".repeat(10) + "xyz";
+    let secret = format!("{text}&site={text}");
     assert!(!board.start().report.contains("Owner"));
     fs::create_dir_all(&board.places.daemon).unwrap();
     let link = board.places.daemon.join("first-link");
@@ -46,7 +47,13 @@ fn whoever_has_the_card_finds_the_first_owners_link() {
     assert!(board.report().contains(&line), "{}", board.report());
     assert_eq!(fs::metadata(board.places.run.join("report")).unwrap().permissions().mode() & 0o777, 0o600);
     // What is no such link is nobody's business, least of all a link to another file.
-    for other in ["", "hello", "https://evil.example/#invite=short", &format!("#invite={secret}\nmore")] {
+    for other in [
+        "",
+        "hello",
+        "https://evil.example/#invite=short",
+        &format!("x#invite={text}"),
+        &format!("#invite={secret}\nmore"),
+    ] {
         fs::write(&link, other).unwrap();
         assert!(!board.start().report.contains("Owner"), "{other}");
     }

@@ -44,13 +44,27 @@ impl Door {
         door
     }
 
+    /// One that shows this to the server.
+    pub async fn paired(signaling: &str, token: &str, more: &str) -> Door {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("token");
+        std::fs::write(&file, token).unwrap();
+        let more = format!("signaling.token_file = '{}'\n{more}", file.display());
+        let door = Door::begin_in(folder, "door", signaling, &more).await;
+        door.until("registered", |s| s["signaling"]["registration"]["state"] == "registered").await;
+        door
+    }
+
     /// One that need not have registered yet.
     pub async fn begin(id: &str, signaling: &str, more: &str) -> Door {
-        let folder = tempfile::tempdir().unwrap();
+        Door::begin_in(tempfile::tempdir().unwrap(), id, signaling, more).await
+    }
+
+    async fn begin_in(folder: TempDir, id: &str, signaling: &str, more: &str) -> Door {
         let text = format!(
             r#"
             device = {{ id = "{id}" }}
-            signaling = {{ url = "{signaling}" }}
+            signaling.url = "{signaling}"
             camera = {{ source = "synthetic", width = 320, height = 240, fps = 15 }}
             microphone = {{ source = "synthetic" }}
             speaker = {{ sink = "synthetic" }}
@@ -74,7 +88,12 @@ impl Door {
     }
 
     pub async fn order(&self, command: Operation) -> Result<Value, String> {
-        control::request(&self.socket(), &command).await.map_err(|e| e.to_string())
+        Door::order_at(self.socket(), command).await
+    }
+
+    /// For orders whose answer takes its time.
+    pub async fn order_at(socket: PathBuf, command: Operation) -> Result<Value, String> {
+        control::request(&socket, &command).await.map_err(|e| e.to_string())
     }
 
     pub async fn status(&self) -> Value {
@@ -117,6 +136,15 @@ pub struct Caller {
 
 impl Caller {
     pub async fn join(url: &str, name: &str) -> Caller {
+        Caller::join_showing(url, name, None).await
+    }
+
+    /// Somebody with a session at the server.
+    pub async fn join_with(url: &str, name: &str, token: &str) -> Caller {
+        Caller::join_showing(url, name, Some(token)).await
+    }
+
+    async fn join_showing(url: &str, name: &str, token: Option<&str>) -> Caller {
         let me: UserId = name.parse().unwrap();
         let (socket, _) = soon("a connection", connect_async(url)).await.unwrap();
         let mut caller = Caller { me: me.clone(), socket };
@@ -126,7 +154,7 @@ impl Caller {
                 name: None,
                 kind: Default::default(),
                 accepts: Vec::new(),
-                token: None,
+                token: token.map(|token| token.to_owned().try_into().unwrap()),
                 credential: None,
             })
             .await;

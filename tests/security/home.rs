@@ -95,7 +95,7 @@ impl Home {
     pub fn invite(&self, arguments: &[&str]) -> String {
         let output = self.run(&[&["invite", "--json", "--name"], arguments].concat());
         let link = serde_json::from_str::<Value>(&output).unwrap()["link"].as_str().unwrap().to_owned();
-        link.split_once("#invite=").unwrap().1.to_owned()
+        link.split_once("#invite=").unwrap().1.split('&').next().unwrap().to_owned()
     }
 
     /// Invites somebody, and comes in as them.
@@ -154,7 +154,11 @@ impl Home {
         }
         let stream = TcpStream::connect(self.address).await.unwrap();
         match timeout(PATIENCE, client_async(request, stream)).await.expect("an answer in time") {
-            Ok((socket, _)) => Ok(Client { socket }),
+            Ok((socket, response)) => {
+                let challenge =
+                    response.headers().get("callbox-challenge").map(|text| text.to_str().unwrap().to_owned());
+                Ok(Client { socket, challenge })
+            }
             Err(tungstenite::Error::Http(response)) => Err(response.status().as_u16()),
             Err(error) => panic!("{error}"),
         }
@@ -193,6 +197,8 @@ fn command(dir: &Path, arguments: &[&str]) -> Command {
 
 pub struct Client {
     socket: WebSocketStream<TcpStream>,
+    /// What the server asks to be signed.
+    pub challenge: Option<String>,
 }
 
 impl Client {

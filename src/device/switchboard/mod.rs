@@ -23,7 +23,7 @@ use super::news::{self, CallNews, Refusals, Registration, Seldom};
 use super::session::{Instruction, Role, Session};
 use super::studio::Studio;
 use crate::base::task::sleep_until;
-use crate::logic::call::{CallKey, Calls, Event, Input, Output};
+use crate::logic::call::{CallInfo, CallKey, Calls, Event, Input, Output};
 use crate::logic::identity::{Exchange, SigningKey};
 use crate::net::peer::{Equipment, PeerSettings};
 use crate::net::signaling::{Signaling, SignalingEvent};
@@ -287,7 +287,11 @@ impl Switchboard {
     /// What was found out of a call that is over.
     fn forget(&mut self, key: CallKey, call: &str, user: &UserId) {
         let call_id = Some(call).filter(|call| *call != key.to_string());
-        self.exchange.forget(user, call_id);
+        // Another may have taken its place under the same name.
+        let is_there = |call: &CallInfo| call.user == *user && call.call_id.as_deref() == call_id;
+        if !self.calls.list().iter().any(is_there) {
+            self.exchange.forget(user, call_id);
+        }
     }
 
     /// `false`: the connection does not keep up. One that is gone reports so itself.

@@ -1,8 +1,8 @@
 //! How a peer's connection is configured: codecs, feedback, ICE, certificate.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::sync::{Arc, Mutex};
-use std::time::{Duration, SystemTime};
+use std::sync::Arc;
+use std::time::Duration;
 
 use rtc::interceptor::{NackResponderBuilder, Registry, SenderReportBuilder, Slot};
 use rtc::media_stream::MediaStreamTrack;
@@ -29,7 +29,6 @@ use super::relays::is_turn;
 use super::reports::{Reports, SentStream};
 use super::socket::Traffic;
 use super::{PeerError, PeerSettings};
-use crate::base::lock::lock;
 use crate::net::sdp::{H264_FORMAT, OFFERED_VIDEO, OFFERED_VOICE, OPUS_FORMAT, STREAM, VIDEO_FEEDBACK};
 
 /// Packets of each stream that can be sent again, more than a second of pictures at 2 Mbit/s; later repairs come too late.
@@ -48,8 +47,6 @@ const RELAY_WAIT: Duration = Duration::from_millis(500);
 const NEVER: Duration = Duration::ZERO;
 /// Most ICE servers that are asked; each costs sockets and time on every call.
 const MAX_ICE_SERVERS: usize = 8;
-/// A certificate is replaced when it has less than this left; it must outlive the calls made with it.
-const CERTIFICATE_RESERVE: Duration = Duration::from_secs(24 * 3600);
 
 /// A connection that has not negotiated anything yet.
 pub(super) async fn connection(
@@ -224,17 +221,10 @@ fn opus() -> RTCRtpCodec {
     }
 }
 
-/// One certificate for the process, made with the first call and again before it runs out.
+/// A certificate of its own for each connection: a fingerprint means this one connection.
 fn certificate() -> webrtc::error::Result<RTCCertificate> {
-    static CERTIFICATE: Mutex<Option<RTCCertificate>> = Mutex::new(None);
-    let mut kept = lock(&CERTIFICATE);
-    let now = SystemTime::now();
-    if let Some(certificate) = kept.as_ref().filter(|kept| kept.expires > now + CERTIFICATE_RESERVE) {
-        return Ok(certificate.clone());
-    }
     let other = |error: &dyn std::fmt::Display| Error::Other(error.to_string());
     let provider = crypto::default_provider().map_err(|e| other(&e))?;
     let parameters = CertificateParams::new(vec!["callbox".to_owned()]).map_err(|e| other(&e))?;
-    let made = RTCCertificate::generate(provider.crypto(), SignatureScheme::EcdsaP256Sha256, parameters)?;
-    Ok(kept.insert(made).clone())
+    RTCCertificate::generate(provider.crypto(), SignatureScheme::EcdsaP256Sha256, parameters)
 }
