@@ -9,6 +9,7 @@ impl Config {
         let differs = |key: &&Key| match key.path {
             // Secrets are values too, and not in the report.
             "signaling.token_file" => self.signaling.token != to.signaling.token,
+            "device.key_file" => self.device.key != to.device.key,
             "ice.servers" => self.ice.servers != to.ice.servers,
             path => report::value(self, path) != report::value(to, path),
         };

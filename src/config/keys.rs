@@ -76,6 +76,7 @@ pub const KEYS: &[Key] = &[
         Computed("the host name, reduced to a-z, 0-9 and '-'"),
     ),
     key("device.name", Text, "1 to 128 bytes of text without control characters", Computed("device.id")),
+    key("device.key_file", Text, SECRET, Unset),
     key("signaling.url", Text, "an address that starts with ws:// or wss://", Unset),
     key("signaling.token_file", Text, SECRET, Unset),
     key("signaling.ca_file", Text, FILE, Unset),

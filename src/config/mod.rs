@@ -56,6 +56,8 @@ pub struct Identity {
     pub id: UserId,
     /// What people read.
     pub name: String,
+    /// The seed of the device's key, where it is not kept in the state directory.
+    pub key: Option<Token>,
 }
 
 /// `[signaling]`: a signaling server elsewhere.

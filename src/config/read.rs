@@ -43,8 +43,10 @@ impl Reader<'_> {
         let name = self.text("device.name", values::name).unwrap_or_else(|| id.to_string());
         let server = self.server();
         let access = self.access(&server);
+        let surroundings = self.surroundings;
+        let key = self.get("device.key_file", |node| values::secret(node, surroundings));
         Config {
-            device: Identity { id, name },
+            device: Identity { id, name, key },
             signaling: self.signaling(),
             server,
             access,

@@ -126,6 +126,7 @@ pub(super) fn value(config: &Config, path: &str) -> Option<String> {
     match path {
         "device.id" => Some(config.device.id.to_string()),
         "device.name" => Some(config.device.name.clone()),
+        "device.key_file" => config.device.key.as_ref().map(|key| path_text(&key.file)),
         "signaling.url" => config.signaling.url.clone(),
         "signaling.token_file" => config.signaling.token.as_ref().map(|token| path_text(&token.file)),
         "signaling.ca_file" => config.signaling.ca_file.as_deref().map(path_text),

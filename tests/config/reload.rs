@@ -21,6 +21,8 @@ const OTHERS: &[(&str, &str)] = &[
     ("server.tls.key_file", "'secret'\nserver.tls.cert_file = 'secret'\nserver.tls.mode = 'files'"),
     ("access.mode", "'invited'"),
     ("access.rights", "['view']"),
+    ("access.unverified", "'allow'"),
+    ("device.key_file", "'secret'"),
     ("camera.source", "'synthetic'"),
     ("camera.width", "640"),
     ("camera.height", "480"),
