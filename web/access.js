@@ -2,8 +2,9 @@
 
 /** How long a request may take, in milliseconds. */
 const PATIENCE = 10_000;
-/** What precedes the secret behind the `#` of an invitation. */
+/** What precedes the secret behind the `#` of an invitation, and the household's key behind that. */
 const MARK = 'invite=';
+const SITE = '&site=';
 
 /**
  * @typedef {'owner' | 'member' | 'guest'} Role
@@ -20,6 +21,7 @@ const MARK = 'invite=';
  * @property {Grants} rights
  * @property {string} session
  * @property {number | null} until Unix time in seconds
+ * @property {string | null} [vouch] the household's word for this browser's key
  *
  * @typedef {object} Session
  * @property {string} id
@@ -43,6 +45,8 @@ const MARK = 'invite=';
  * @property {Session[]} sessions
  * @property {Invitation[]} invitations
  *
+ * @typedef {{ secret: string, site: string | null }} InvitationLink `site`: the household's key
+ *
  * @typedef {object} Invited
  * @property {string} name
  * @property {string} link
@@ -64,22 +68,24 @@ export class Refused extends Error {
 }
 
 /**
- * Takes an invitation's secret out of the page's address, and out of the history with it.
- * @returns {string | null}
+ * Takes an invitation out of the page's address, and out of the history with it.
+ * @returns {InvitationLink | null}
  */
 export function takeInvitation() {
-  const secret = secretIn(location.href);
-  if (secret !== null) history.replaceState(null, '', location.pathname + location.search);
-  return secret;
+  const invitation = invitationIn(location.href);
+  if (invitation !== null) history.replaceState(null, '', location.pathname + location.search);
+  return invitation;
 }
 
 /**
  * @param {string} link
- * @returns {string | null}
+ * @returns {InvitationLink | null}
  */
-export function secretIn(link) {
+export function invitationIn(link) {
   const mark = link.indexOf(`#${MARK}`);
-  return mark < 0 ? null : link.slice(mark + 1 + MARK.length).trim();
+  if (mark < 0) return null;
+  const [secret = '', site] = link.slice(mark + 1 + MARK.length).trim().split(SITE);
+  return { secret, site: site ?? null };
 }
 
 /**
@@ -97,9 +103,10 @@ export async function whoAmI() {
 
 /**
  * @param {string} secret
+ * @param {string | undefined} key this browser's own
  * @returns {Promise<Standing>}
  */
-export const redeem = async (secret) => (await ask('POST', 'api/redeem', { secret })).you;
+export const redeem = async (secret, key) => (await ask('POST', 'api/redeem', { secret, key })).you;
 
 /** This browser goes. */
 export const leave = () => ask('POST', 'api/leave', {});

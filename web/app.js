@@ -7,9 +7,11 @@
 
 import { Refused } from './access.js';
 import { Account } from './account.js';
+import { Alarm } from './alarm.js';
 import { Calls } from './calls.js';
 import { Gate } from './gate.js';
 import { Household } from './household.js';
+import { loadIdentity } from './identity.js';
 import { Incoming } from './incoming.js';
 import { Inviting } from './invite.js';
 import { Lobby } from './lobby.js';
@@ -20,7 +22,7 @@ import { cleanId } from './protocol.js';
 import { sift } from './servers.js';
 import { Signaling } from './signaling.js';
 import { Stage } from './stage.js';
-import { banners, connection, ending, hints, incomingFrom, problems, refused, states } from './text.js';
+import { banners, connection, ending, hints, incomingFrom, problems, refused, states, trust } from './text.js';
 import { Tones } from './tones.js';
 
 const NAME_KEY = 'callbox.name';
@@ -80,14 +82,19 @@ const signaling = new Signaling(signalingUrl(), {
   },
 });
 
+/** What we can show of ourselves in calls. @type {import('./identity.js').Identity | null} */
+let identity = null;
+
 const calls = new Calls({
   userId: () => signaling.userId,
+  identity: () => identity,
   send: (message) => signaling.send(message),
   media: () => media,
   known: (userId) => lobby.known(userId),
   onChange: () => render(),
   onEnd(call, reason, ours) {
-    if (!ours) {
+    if (reason === 'unverified') alarm.open(call.peer.name);
+    else if (!ours) {
       notify(`ended.${reason}`, ending(reason, call.peer.name, { outgoing: call.outgoing, talked: call.since !== null }));
     }
     if (calls.all().length === 0) media.close();
@@ -113,6 +120,7 @@ const stage = new Stage({
   onSwitchCamera: () => void media.switchCamera(),
   onLeave: () => calls.all().filter((call) => call.state !== 'incoming').forEach((call) => call.end('hangup')),
   onHangUp: (call) => call.end('hangup'),
+  onTrust: (call) => notify('trust', call.verified ? trust.verified(call.peer.name) : trust.unverified(call.peer.name)),
 });
 
 const incoming = new Incoming({
@@ -126,7 +134,8 @@ const incoming = new Incoming({
 const account = new Account({ onLeft: () => expel(null), onHousehold: () => void house.open() });
 const house = new Household((name) => inviting.open(name));
 const inviting = new Inviting({ devices: () => lobby.devices(), onInvited: () => void house.refresh() });
-const gate = new Gate(enter);
+const gate = new Gate((standing) => void enter(standing));
+const alarm = new Alarm();
 
 element('me').onclick = () => {
   if (account.standing) return account.open();
@@ -148,7 +157,8 @@ function begin() {
  * Whoever was invited is known by that name; where everybody may come in, each chooses one.
  * @param {import('./access.js').Standing | null} standing
  */
-function enter(standing) {
+async function enter(standing) {
+  identity = await loadIdentity(standing?.vouch);
   account.use(standing);
   const name = standing ? standing.userId : cleanId(recall());
   if (name) join(name, standing?.name);
@@ -289,6 +299,7 @@ Object.defineProperty(window, 'callbox', {
         callId: call.callId,
         state: call.state,
         outgoing: call.outgoing,
+        verified: call.verified,
         stats: () => call.stats(),
       })),
   }),

@@ -5,6 +5,7 @@
  */
 
 import { Channel } from './channel.js';
+import { Exchange, PROOF_TIMEOUT } from './exchange.js';
 import { Negotiation } from './negotiation.js';
 import { CONNECT_TIMEOUT, RECOVERY_TIMEOUT, RING_TIMEOUT, videoDirection } from './protocol.js';
 
@@ -21,11 +22,13 @@ const GOODBYE_TIME = 200;
  * @typedef {'calling' | 'ringing' | 'incoming' | 'connecting' | 'connected' | 'reconnecting' | 'ended'} CallState
  *
  * Why a call ended: what the sides tell each other, and what only we see.
- * @typedef {import('./protocol.js').Reason | 'unknownTarget' | 'forbidden' | 'gone' | 'lost' | 'badOffer'} EndReason
+ * @typedef {import('./protocol.js').Reason | 'unknownTarget' | 'forbidden' | 'gone' | 'lost' | 'badOffer' | 'unidentified'} EndReason
  *
  * @typedef {object} CallContext What a call needs from its surroundings.
  * @property {(message: Record<string, unknown>) => boolean} send
  * @property {() => { microphone: MediaStreamTrack | null, camera: MediaStreamTrack | null, muted: boolean }} media
+ * @property {string} me our own ID
+ * @property {import('./identity.js').Identity | null} identity what we can show of ourselves
  * @property {RTCConfiguration} configuration
  * @property {(call: Call) => void} onChange
  * @property {(call: Call, reason: EndReason, ours: boolean) => void} onEnd `ours`: this side ended it
@@ -47,6 +50,11 @@ export class Call {
   outgoing;
 
   #context;
+  #exchange;
+  /** What the other side sends, until we know who that is. @type {MediaStreamTrack[]} */
+  #held = [];
+  /** @type {number | undefined} Ends a call whose caller does not show who they are. */
+  #unproved;
   #pc;
   #local;
   #negotiation;
@@ -79,8 +87,18 @@ export class Call {
     this.state = ready ? 'calling' : 'incoming';
     this.#pc = ready?.pc ?? new RTCPeerConnection(context.configuration);
     this.#local = ready?.local ?? new MediaStream();
+    this.#exchange = new Exchange({ identity: context.identity, me: context.me, peer: () => this.peer, callId });
     this.#negotiation = new Negotiation(this.#pc, {
       send: (message) => this.#send(message),
+      introduce: () => this.#exchange.introduce(),
+      hear: async (sdp, shown) => this.#trust(await this.#exchange.hear(sdp, shown)),
+      sign: (sdp) => this.#sign(sdp),
+      check: async (ours, sdp, shown) => {
+        const sound = this.#trust(await this.#exchange.check(ours, sdp, shown));
+        if (sound) this.#prove();
+        return sound;
+      },
+      onAnsweredAgain: () => this.#prove(),
       onAnswer: () => this.#answered(),
       onNegotiated: () => {
         this.useMedia();
@@ -136,11 +154,12 @@ export class Call {
   /**
    * Takes the peer's offer and rings; nothing is sent to the peer but that it rings.
    * @param {string} sdp
+   * @param {import('./protocol.js').Shown} [shown]
    */
-  ring(sdp) {
+  ring(sdp, shown) {
     const direction = videoDirection(sdp);
     this.#videoOffered = direction === 'sendrecv' || direction === 'recvonly';
-    this.#negotiation.hear(sdp);
+    this.#negotiation.hear(sdp, shown);
     this.#send({ type: 'ringing' });
   }
 
@@ -165,8 +184,9 @@ export class Call {
   /** Puts the microphone and camera of now into the call, and tells the other side what to expect. */
   useMedia() {
     const { microphone, camera, muted } = this.#context.media();
-    void this.#audio?.sender.replaceTrack(microphone).catch(ignore);
-    void this.#video?.sender.replaceTrack(this.takesVideo ? camera : null).catch(ignore);
+    const { trusted } = this.#exchange;
+    void this.#audio?.sender.replaceTrack(trusted ? microphone : null).catch(ignore);
+    void this.#video?.sender.replaceTrack(trusted && this.takesVideo ? camera : null).catch(ignore);
     this.#channel.tell({ type: 'media', microphone: microphone !== null && !muted, camera: camera !== null && this.takesVideo });
   }
 
@@ -182,7 +202,10 @@ export class Call {
         if (this.state === 'calling') this.#setState('ringing');
         break;
       case 'answer':
-        this.#negotiation.takeAnswer(message.answer);
+        this.#negotiation.takeAnswer(message.answer, message.identity);
+        break;
+      case 'proof':
+        void this.#exchange.proved(message.signature).then((sound) => this.#trust(sound));
         break;
       case 'candidate':
         this.#negotiation.takeCandidate(message.candidate);
@@ -190,7 +213,7 @@ export class Call {
       case 'offer': {
         const rings = this.state === 'incoming';
         if (rings) this.#send({ type: 'ringing' });
-        this.#negotiation.renegotiate(message.offer.sdp, { first: this.outgoing, rings: () => this.state === 'incoming' });
+        this.#negotiation.renegotiate(message.offer.sdp, message.identity, { first: this.outgoing, rings: () => this.state === 'incoming' });
         break;
       }
       case 'leave':
@@ -244,9 +267,48 @@ export class Call {
     pc.ontrack = ({ track, receiver }) => {
       // What the browser holds back beyond the network's jitter is delay that a conversation feels.
       if ('jitterBufferTarget' in receiver) receiver.jitterBufferTarget = 0;
-      this.stream.addTrack(track);
-      this.#context.onChange(this);
+      this.#held.push(track);
+      this.#trust(true);
     };
+  }
+
+  /** Whether the other side is known to be who it says. */
+  get verified() {
+    return this.#exchange.verified;
+  }
+
+  /**
+   * Lets media flow as far as we know with whom, or ends the call.
+   * @param {boolean} sound whether what was shown fits
+   */
+  #trust(sound) {
+    if (this.state === 'ended') return false;
+    if (!sound) {
+      console.error(`callbox: the call with ${this.peer.userId} ended: the connection is not theirs`);
+      this.#send({ type: 'leave', reason: 'unverified' });
+      this.#finish('unverified', false);
+      return false;
+    }
+    if (this.#exchange.trusted) {
+      clearTimeout(this.#unproved);
+      for (const track of this.#held.splice(0)) this.stream.addTrack(track);
+    }
+    this.useMedia();
+    this.#context.onChange(this);
+    return true;
+  }
+
+  /** @param {string} sdp of our answer */
+  async #sign(sdp) {
+    const shown = await this.#exchange.sign(sdp);
+    clearTimeout(this.#unproved);
+    if (!this.#exchange.trusted) this.#unproved = setTimeout(() => this.#trust(false), PROOF_TIMEOUT);
+    return shown;
+  }
+
+  #prove() {
+    const signature = this.#exchange.proof;
+    if (signature !== null) this.#send({ type: 'proof', signature });
   }
 
   #answered() {
@@ -310,6 +372,8 @@ export class Call {
 
   /** @param {import('./protocol.js').Complaint} complaint */
   #refusedByPeer({ code, inReplyTo }) {
+    // Who shows nothing is told so; what is shown and wrong is another matter.
+    if (code === 'unverified' && this.since === null) return this.#finish(this.#context.identity ? 'unverified' : 'unidentified', false);
     // A candidate is one path of several, and an answer that came twice is no harm.
     if (code !== 'badSdp' || inReplyTo === 'candidate') return;
     // What was agreed on before goes on.
@@ -337,6 +401,8 @@ export class Call {
     if (this.state === 'ended') return;
     clearTimeout(this.#deadline);
     clearTimeout(this.#restart);
+    clearTimeout(this.#unproved);
+    this.#held = [];
     const pc = this.#pc;
     pc.onconnectionstatechange = pc.ondatachannel = pc.ontrack = null;
     this.#negotiation.end();

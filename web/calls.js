@@ -20,6 +20,7 @@ const MAX_FAREWELLS = 8;
 /**
  * @typedef {object} CallsContext
  * @property {() => string} userId our own
+ * @property {() => import('./identity.js').Identity | null} identity what we can show of ourselves
  * @property {(message: Record<string, unknown>) => boolean} send
  * @property {() => { microphone: MediaStreamTrack | null, camera: MediaStreamTrack | null, muted: boolean }} media
  * @property {(userId: string) => import('./protocol.js').Peer | undefined} known who is online, where the server tells
@@ -132,7 +133,7 @@ export class Calls {
   /** @param {import('./protocol.js').Offer} message */
   #offered(message) {
     if (this.#isOver(message)) return;
-    const { userId, callId, kind, offer } = message;
+    const { userId, callId, kind, offer, identity } = message;
     const standing = this.#calls.get(userId);
     const known = this.#context.known(userId);
     const peer = known ?? { userId, name: userId, kind: kind ?? kindOf(offer.sdp) };
@@ -160,7 +161,7 @@ export class Calls {
       return this.#remember(userId, callId, null);
     }
     const call = this.#begin(peer, callId);
-    call.ring(offer.sdp);
+    call.ring(offer.sdp, identity);
     if (accepted) call.accept();
     this.#context.onChange(call);
   }
@@ -175,6 +176,8 @@ export class Calls {
     const context = {
       send: (message) => this.#send(message),
       media: this.#context.media,
+      me: this.#context.userId(),
+      identity: this.#context.identity(),
       configuration: this.#configuration(),
       onChange: this.#context.onChange,
       onEnd: (call, reason, ours) => {

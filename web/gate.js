@@ -1,6 +1,7 @@
 /** What a stranger sees: that an invitation is needed, and nothing else. */
 
-import { redeem, Refused, secretIn, takeInvitation, whoAmI } from './access.js';
+import { invitationIn, redeem, Refused, takeInvitation, whoAmI } from './access.js';
+import { makeKeys } from './identity.js';
 import { element } from './page.js';
 import { gate, text } from './text.js';
 
@@ -13,21 +14,21 @@ export class Gate {
     const link = /** @type {HTMLInputElement} */ (element('invitation'));
     element('enter').onsubmit = (event) => {
       event.preventDefault();
-      const secret = secretIn(link.value) ?? link.value.trim();
-      if (secret) void this.#show(secret);
+      const invitation = invitationIn(link.value) ?? { secret: link.value.trim(), site: null };
+      if (invitation.secret) void this.#show(invitation);
       else link.focus();
     };
     // A link that is opened while the page is there only changes what stands behind the `#`.
     addEventListener('hashchange', () => {
-      const secret = takeInvitation();
-      if (secret !== null) void this.#show(secret);
+      const invitation = takeInvitation();
+      if (invitation !== null) void this.#show(invitation);
     });
   }
 
   /** Finds out who we are, with the invitation in the address where there is one. */
   async open() {
-    const secret = takeInvitation();
-    if (secret !== null) return this.#show(secret);
+    const invitation = takeInvitation();
+    if (invitation !== null) return this.#show(invitation);
     try {
       this.#enter(await whoAmI());
     } catch (error) {
@@ -47,11 +48,14 @@ export class Gate {
     element('gate-title').focus();
   }
 
-  /** @param {string} secret */
-  async #show(secret) {
+  /** @param {import('./access.js').InvitationLink} invitation */
+  async #show({ secret, site }) {
     element('gate-error').textContent = text.entering;
     try {
-      this.#enter(await redeem(secret));
+      const keys = await makeKeys(site);
+      const standing = await redeem(secret, keys?.key);
+      await keys?.keep().catch((error) => console.warn('callbox: this browser keeps no keys:', error));
+      this.#enter(standing);
     } catch (error) {
       // Whoever is in already opens the link again, from the chat it came in.
       const standing = await whoAmI().catch(() => undefined);

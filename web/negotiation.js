@@ -11,7 +11,14 @@ const REPEAT_FOR = 60_000;
 /**
  * @typedef {object} NegotiationEvents
  * @property {(message: Record<string, unknown>) => boolean} send
- * @property {() => void} onAnswer an answer to our offer is about to be taken
+ * @property {() => import('./protocol.js').Shown | undefined} introduce what goes with our offers
+ * @property {(sdp: string, shown?: import('./protocol.js').Shown) => Promise<boolean>} hear an offer is about to be taken;
+ *   false: it is not to be
+ * @property {(sdp: string) => Promise<import('./protocol.js').Shown | undefined>} sign what goes with our answer
+ * @property {(ours: string, sdp: string, shown?: import('./protocol.js').Shown) => Promise<boolean>} check an answer is
+ *   about to be taken; false: it is not to be
+ * @property {() => void} onAnsweredAgain the other side says its answer again: it may not have what we said to it
+ * @property {() => void} onAnswer an answer to our offer has come
  * @property {() => void} onNegotiated both sides agree on something new
  * @property {(error: unknown) => void} onFailure the first descriptions do not fit each other
  *
@@ -79,10 +86,12 @@ export class Negotiation {
   /**
    * Takes the peer's offer without an answer; `answer` gives it.
    * @param {string} sdp
+   * @param {import('./protocol.js').Shown} [shown]
    */
-  hear(sdp) {
+  hear(sdp, shown) {
     this.#offered = sdp;
     this.#step(async () => {
+      if (!(await this.#events.hear(sdp, shown)) || this.#ended) return;
       await this.#pc.setRemoteDescription({ type: 'offer', sdp });
       await this.#addEarly();
     });
@@ -99,10 +108,11 @@ export class Negotiation {
   /**
    * Takes a later offer of the same call. One that is known is answered as before.
    * @param {string} sdp
+   * @param {import('./protocol.js').Shown | undefined} shown
    * @param {{ first: boolean, rings: () => boolean }} side `first`: we began the call; `rings`: whether nobody has
    *   answered here yet, asked when it is this offer's turn
    */
-  renegotiate(sdp, { first, rings }) {
+  renegotiate(sdp, shown, { first, rings }) {
     this.#step(async () => {
       if (sdp === this.#offered) {
         if (this.#reply) this.#repeat(this.#reply);
@@ -111,6 +121,7 @@ export class Negotiation {
       if (isOlder(sdp, this.#offered)) return;
       // Where both renegotiate at once, the side that began the call goes first.
       if (this.#pc.signalingState !== 'stable' && first) return;
+      if (!(await this.#events.hear(sdp, shown)) || this.#ended) return;
       let heard = false;
       try {
         await this.#pc.setRemoteDescription({ type: 'offer', sdp });
@@ -126,13 +137,18 @@ export class Negotiation {
     });
   }
 
-  /** @param {RTCSessionDescriptionInit} answer */
-  takeAnswer(answer) {
+  /**
+   * @param {RTCSessionDescriptionInit} answer
+   * @param {import('./protocol.js').Shown} [shown]
+   */
+  takeAnswer(answer, shown) {
     this.#step(async () => {
       // An answer to no offer of ours, or the same one again, changes nothing.
       const state = this.#pc.signalingState;
-      if (answer.sdp === this.#answered || (state !== 'have-local-offer' && state !== 'have-remote-pranswer')) return;
+      if (answer.sdp === this.#answered) return this.#events.onAnsweredAgain();
+      if (state !== 'have-local-offer' && state !== 'have-remote-pranswer') return;
       this.#events.onAnswer();
+      if (!(await this.#events.check(this.#pc.localDescription?.sdp ?? '', answer.sdp ?? '', shown)) || this.#ended) return;
       try {
         await this.#pc.setRemoteDescription(answer);
       } catch (error) {
@@ -191,13 +207,17 @@ export class Negotiation {
       this.#unanswered = setTimeout(() => this.withdraw(), CONNECT_TIMEOUT);
     }
     // Of two who call each other at once, the person's call stands.
-    this.#say({ type: 'offer', kind: 'person', offer: plain(offer) }, true);
+    this.#say({ type: 'offer', kind: 'person', offer: plain(offer), identity: this.#events.introduce() }, true);
     return this.#pc.setLocalDescription(offer);
   }
 
   async #answer() {
-    await this.#pc.setLocalDescription();
-    this.#reply = this.#say({ type: 'answer', answer: plain(this.#pc.localDescription) }, false);
+    const answer = await this.#pc.createAnswer();
+    // Before candidates are found, which belong behind the answer.
+    const identity = await this.#events.sign(answer.sdp ?? '');
+    if (this.#ended) return;
+    await this.#pc.setLocalDescription(answer);
+    this.#reply = this.#say({ type: 'answer', answer: plain(this.#pc.localDescription), identity }, false);
     this.#events.onNegotiated();
   }
 

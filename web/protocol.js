@@ -24,14 +24,17 @@ export const CLOSE = { TRY_LATER: 1013, REPLACED: 4000, UNAUTHORIZED: 4401, ACCE
 /**
  * @typedef {'device' | 'person'} Kind
  * @typedef {{ userId: string, name: string, kind: Kind }} Peer
- * @typedef {'hangup' | 'declined' | 'busy' | 'noAnswer' | 'failed' | 'replaced' | 'shutdown' | 'revoked' | 'other'} Reason
+ * @typedef {'hangup' | 'declined' | 'busy' | 'noAnswer' | 'failed' | 'replaced' | 'shutdown' | 'revoked' | 'unverified' | 'other'} Reason
  *
  * @typedef {{ type: 'joined', userId: string, version: number, peers: Peer[], iceServers: RTCIceServer[] }} Joined
  * @typedef {{ type: 'presence', peer: Peer, online: boolean }} Presence
  * @typedef {{ type: 'peers', online: Peer[], offline: string[] }} Peers
  * @typedef {{ type: 'pong', nonce: string | undefined }} Pong
- * @typedef {{ type: 'offer', userId: string, callId?: string, kind?: Kind, offer: { type: 'offer', sdp: string } }} Offer
- * @typedef {{ type: 'answer', userId: string, callId?: string, answer: { type: 'answer' | 'pranswer', sdp: string } }} Answer
+ * Who the sender of a description is, to be checked; `signature` in answers.
+ * @typedef {{ key: string, vouch: string, nonce: string, signature?: string }} Shown
+ * @typedef {{ type: 'offer', userId: string, callId?: string, kind?: Kind, offer: { type: 'offer', sdp: string }, identity?: Shown }} Offer
+ * @typedef {{ type: 'answer', userId: string, callId?: string, answer: { type: 'answer' | 'pranswer', sdp: string }, identity?: Shown }} Answer
+ * @typedef {{ type: 'proof', userId: string, callId?: string, signature: string }} Proof
  * @typedef {{ type: 'candidate', userId: string, callId?: string, candidate: RTCIceCandidateInit | null }} Candidate
  * @typedef {{ type: 'ringing', userId: string, callId?: string }} Ringing
  * @typedef {{ type: 'leave', userId: string, callId?: string, reason: Reason, toUs: boolean }} Leave `toUs`: not to everybody
@@ -41,11 +44,11 @@ export const CLOSE = { TRY_LATER: 1013, REPLACED: 4000, UNAUTHORIZED: 4401, ACCE
  * @typedef {{ type: 'refusal', code: string, message: string, targetId?: string, inReplyTo?: string, callId?: string }} Refusal
  * @typedef {{ type: 'complaint', userId: string, code: string, message: string, inReplyTo?: string, callId?: string }} Complaint
  *
- * @typedef {Offer | Answer | Candidate | Ringing | Leave | Complaint} PeerMessage
+ * @typedef {Offer | Answer | Proof | Candidate | Ringing | Leave | Complaint} PeerMessage
  * @typedef {Joined | Presence | Peers | Pong | Refusal | PeerMessage} Message
  */
 
-const REASONS = ['hangup', 'declined', 'busy', 'noAnswer', 'failed', 'replaced', 'shutdown', 'revoked'];
+const REASONS = ['hangup', 'declined', 'busy', 'noAnswer', 'failed', 'replaced', 'shutdown', 'revoked', 'unverified'];
 /** What the server alone says, to nobody in particular: a relay that forwards by `targetId` would pass on a peer's. */
 const SERVERS = ['joined', 'presence', 'peers', 'pong'];
 
@@ -106,12 +109,16 @@ function fromPeer(m) {
       const sdp = isObject(m.offer) && m.offer.type === 'offer' ? asText(m.offer.sdp) : undefined;
       if (sdp === undefined || !isId(userId)) return null;
       const kind = m.kind === 'device' || m.kind === 'person' ? m.kind : undefined;
-      return { type: 'offer', userId, callId, kind, offer: { type: 'offer', sdp } };
+      return { type: 'offer', userId, callId, kind, offer: { type: 'offer', sdp }, identity: asShown(m.identity) };
     }
     case 'answer': {
       const kind = isObject(m.answer) && (m.answer.type === 'answer' || m.answer.type === 'pranswer') ? m.answer.type : null;
       const sdp = kind && asText(m.answer.sdp);
-      return kind && sdp && isId(userId) ? { type: 'answer', userId, callId, answer: { type: kind, sdp } } : null;
+      return kind && sdp && isId(userId) ? { type: 'answer', userId, callId, answer: { type: kind, sdp }, identity: asShown(m.identity) } : null;
+    }
+    case 'proof': {
+      const signature = asText(m.signature);
+      return signature !== undefined && isId(userId) ? { type: 'proof', userId, callId, signature } : null;
     }
     case 'candidate': {
       const candidate = asCandidate(m.candidate);
@@ -274,6 +281,18 @@ function asPeer(value) {
   const { userId } = value;
   const name = (asText(value.name) ?? '').replace(UNSEEN, '').trim();
   return { userId, name: name || userId, kind: value.kind === 'device' ? 'device' : 'person' };
+}
+
+/**
+ * What is not whole shows nothing.
+ * @param {unknown} value
+ * @returns {Shown | undefined}
+ */
+function asShown(value) {
+  if (!isObject(value)) return undefined;
+  const [key, vouch, nonce] = [asText(value.key), asText(value.vouch), asText(value.nonce)];
+  if (key === undefined || vouch === undefined || nonce === undefined) return undefined;
+  return { key, vouch, nonce, signature: asText(value.signature) };
 }
 
 /**

@@ -2,7 +2,7 @@
 
 import { hasH264 } from './codecs.js';
 import { copy, element, setIcon, showAvatar, within } from './page.js';
-import { buttons, hangUpOn, hints, pictureOf, states, text } from './text.js';
+import { buttons, hangUpOn, hints, pictureOf, states, text, trust } from './text.js';
 
 /**
  * @typedef {object} StageEvents
@@ -11,6 +11,7 @@ import { buttons, hangUpOn, hints, pictureOf, states, text } from './text.js';
  * @property {() => void} onSwitchCamera
  * @property {() => void} onLeave
  * @property {(call: import('./call.js').Call) => void} onHangUp one call of several
+ * @property {(call: import('./call.js').Call) => void} onTrust somebody wants to know what the mark means
  */
 
 export class Stage {
@@ -131,6 +132,7 @@ export class Stage {
     drop.title = hangUpOn(call.peer.name);
     drop.onclick = () => this.#events.onHangUp(call);
 
+    within(tile, '.trust').onclick = () => this.#events.onTrust(call);
     element('tiles').append(tile);
     this.#tiles.set(call, tile);
     return tile;
@@ -144,6 +146,11 @@ export class Stage {
     tile.dataset.state = call.state;
     tile.dataset.camera = call.remote?.camera === false ? 'off' : 'on';
     within(tile, '.doing').textContent = call.state === 'connected' ? duration(call) : states[call.state];
+    const mark = within(tile, '.trust');
+    mark.hidden = call.state !== 'connected' && call.state !== 'reconnecting';
+    mark.dataset.verified = String(call.verified);
+    setIcon(mark, call.verified ? 'i-verified' : 'i-unverified');
+    within(mark, '.word').textContent = call.verified ? trust.is : trust.isNot;
     const extra = [];
     if (call.state === 'connected' && call.remote?.microphone === false) extra.push(hints.remoteMuted);
     if (call.state === 'connected' && call.remote?.camera === false && call.peer.kind !== 'device') extra.push(hints.cameraOff);

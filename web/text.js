@@ -57,6 +57,9 @@ export const text = {
   copy: 'Copy',
   share: 'Share',
   done: 'Done',
+  alarmTitle: 'This call was not safe',
+  alarmNext: 'Nothing of it was shown, and nothing of yours was sent. Do not trust this connection: try again from another network, and tell whoever runs this Callbox.',
+  understood: 'I understand',
   noScript: 'This page needs JavaScript to make calls.',
 };
 
@@ -134,6 +137,15 @@ export const household = {
   codeFor: (/** @type {string} */ name) => `QR code of the invitation for ${name}`,
   copied: 'Copied.',
   copyYourself: 'The browser does not let this page copy: the link is marked, copy it yourself.',
+};
+
+/** Whether the other side is who it says. */
+export const trust = {
+  is: 'Verified',
+  isNot: 'Not verified',
+  verified: (/** @type {string} */ name) => `Your household knows the key of ${name}, and the connection is encrypted from this device to there: nobody in between sees or hears it.`,
+  unverified: (/** @type {string} */ name) => `The connection is encrypted, but nobody has checked that it is ${name} at its other end. That takes an invitation, a page opened by its https address, and a browser of today on both sides.`,
+  alarm: (/** @type {string} */ name) => `The call was said to be with ${name}, but the connection is not theirs. Somebody between you and ${name} may have tried to listen in, so the call was ended.`,
 };
 
 /** What the buttons of the call say, by what pressing them will do or has done. */
@@ -220,6 +232,12 @@ export function ending(reason, name, { outgoing, talked }) {
       return `${name} was switched off.`;
     case 'revoked':
       return `The call with ${name} has ended: who may call whom has changed.`;
+    case 'unverified':
+      return trust.alarm(name);
+    case 'unidentified':
+      return isSecureContext
+        ? `${name} takes calls of those only whom it can verify, and this browser has no key of its household. Ask for a new invitation and open it here.`
+        : `${name} takes calls of those only whom it can verify, and a page that was opened without encryption has no key. Open this page by its https address, with a new invitation.`;
     case 'replaced':
       return `${name} called again from another window.`;
     case 'other':
