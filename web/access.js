@@ -68,6 +68,17 @@ export class Refused extends Error {
 }
 
 /**
+ * Whether we may do that with somebody. What people may do with each other, nobody restricts.
+ * @param {Standing | null} standing null where everybody may do everything
+ * @param {Right} right
+ * @param {import('./protocol.js').Peer} peer
+ */
+export function may(standing, right, { userId, kind }) {
+  if (!standing || standing.role === 'owner' || kind !== 'device') return true;
+  return (standing.rights.at?.[userId] ?? standing.rights.everywhere).includes(right);
+}
+
+/**
  * Takes an invitation out of the page's address, and out of the history with it.
  * @returns {InvitationLink | null}
  */

@@ -5,7 +5,7 @@
  * For tests and for people who look for a fault, `window.callbox` tells the state; it changes nothing.
  */
 
-import { Refused } from './access.js';
+import { may, Refused } from './access.js';
 import { Account } from './account.js';
 import { Alarm } from './alarm.js';
 import { Calls } from './calls.js';
@@ -108,6 +108,7 @@ const lobby = new Lobby({
     join(name);
   },
   onCall: (peer) => start(peer),
+  mayCall: (peer) => may(account.standing, 'view', peer) || may(account.standing, 'talk', peer),
   onDial(userId) {
     if (userId === signaling.userId) return lobby.showDialError(hints.ownId);
     start(lobby.known(userId) ?? { userId, name: userId, kind: 'person' });
@@ -126,7 +127,7 @@ const stage = new Stage({
 const incoming = new Incoming({
   onAnswer(call, camera) {
     call.accept();
-    void media.open({ camera });
+    void media.open({ microphone: may(account.standing, 'talk', call.peer), camera });
   },
   onDecline: (call) => call.end('declined'),
 });
@@ -213,7 +214,7 @@ function start(peer) {
   calls.start(peer);
   // Who is in the server's list is known to have a screen or not; who is not, gets our picture when asked to.
   const camera = peer.kind === 'person' && lobby.known(peer.userId) !== undefined;
-  void media.open({ camera });
+  void media.open({ microphone: may(account.standing, 'talk', peer), camera });
 }
 
 let changed = false;
@@ -237,7 +238,8 @@ function show() {
   incoming.show(ringing);
   stage.show(shown);
   lobby.setEngaged(shown.map((call) => call.peer.userId));
-  stage.showMedia(media, shown.some((call) => call.takesVideo));
+  const talks = shown.some((call) => may(account.standing, 'talk', call.peer));
+  stage.showMedia(media, { talks, camera: shown.some((call) => call.takesVideo) });
   tones.play(ringing ? 'bell' : shown.some((call) => call.state === 'ringing') ? 'ringBack' : null);
 
   const state = ringing?.state ?? newest?.state ?? 'idle';

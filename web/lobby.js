@@ -3,7 +3,7 @@
 import { hasH264 } from './codecs.js';
 import { copy, element, showAvatar, within } from './page.js';
 import { cleanId } from './protocol.js';
-import { callPeer, hints, inCall, joinedAs, knownAs, text } from './text.js';
+import { callPeer, callsYou, hints, inCall, joinedAs, knownAs, text } from './text.js';
 
 /** Sorts names as people do. It is costly to make, and with thousands online each name is compared often. */
 const collator = new Intl.Collator();
@@ -12,6 +12,7 @@ const collator = new Intl.Collator();
  * @typedef {object} LobbyEvents
  * @property {(name: string) => void} onName the person chose a name
  * @property {(peer: import('./protocol.js').Peer) => void} onCall
+ * @property {(peer: import('./protocol.js').Peer) => boolean} mayCall
  * @property {(userId: string) => void} onDial the person typed an ID
  */
 
@@ -165,12 +166,14 @@ export class Lobby {
    */
   #renderGroup(group, peers) {
     const list = element(group === 'device' ? 'devices' : 'people');
-    const rows = new Map([...list.children].map((row) => [/** @type {HTMLElement} */ (row).dataset.peer, row]));
+    const children = /** @type {HTMLElement[]} */ ([...list.children]);
+    const rows = new Map(children.map((row) => [row.dataset.peer, row]));
     let place = list.firstElementChild;
     for (const peer of peers) {
       let row = rows.get(peer.userId);
       rows.delete(peer.userId);
-      if (!row || within(row, '.name').textContent !== peer.name) {
+      const same = row && within(row, '.name').textContent === peer.name && row.dataset.calls === String(this.#events.mayCall(peer));
+      if (!row || !same) {
         row?.remove();
         if (row === place) place = list.children[peers.indexOf(peer)] ?? null;
         row = this.#row(peer);
@@ -179,7 +182,7 @@ export class Lobby {
       else list.insertBefore(row, place);
       const engaged = this.#engaged.includes(peer.userId);
       within(row, 'button').toggleAttribute('data-engaged', engaged);
-      within(row, '.id').textContent = engaged ? inCall : peer.name === peer.userId ? '' : peer.userId;
+      within(row, '.id').textContent = engaged ? inCall : row.dataset.calls === 'false' ? callsYou : peer.name === peer.userId ? '' : peer.userId;
     }
     for (const gone of rows.values()) gone.remove();
     element(`${group}-group`).hidden = peers.length === 0;
@@ -191,7 +194,11 @@ export class Lobby {
     row.dataset.peer = peer.userId;
     row.dataset.kind = peer.kind;
     const button = within(row, 'button');
-    button.setAttribute('aria-label', callPeer(peer));
+    const calls = this.#events.mayCall(peer);
+    row.dataset.calls = String(calls);
+    /** @type {HTMLButtonElement} */ (button).disabled = !calls;
+    within(row, '.go').hidden = !calls;
+    if (calls) button.setAttribute('aria-label', callPeer(peer));
     button.onclick = () => this.#events.onCall(peer);
     showAvatar(within(row, '.avatar'), peer);
     within(row, '.name').textContent = peer.name;

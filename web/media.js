@@ -51,11 +51,11 @@ export class Media {
   }
 
   /**
-   * Opens the microphone, and the camera if asked to. Never throws: `onProblem` tells what is missing.
-   * @param {{ camera: boolean }} wanted
+   * Opens what is wanted, if it is not open. Never throws: `onProblem` tells what is missing.
+   * @param {{ microphone: boolean, camera: boolean }} wanted
    */
   async open(wanted) {
-    const microphone = !this.microphone && !this.#pending.has('microphone');
+    const microphone = wanted.microphone && !this.microphone && !this.#pending.has('microphone');
     const camera = wanted.camera && !this.camera && !this.#pending.has('camera');
     const epoch = this.#epoch;
     const together = microphone && camera && !(await isGranted('microphone', 'camera'));

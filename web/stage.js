@@ -73,9 +73,10 @@ export class Stage {
   /**
    * Shows the state of our own devices.
    * @param {import('./media.js').Media} media
-   * @param {boolean} cameraUseful whether anybody in a call would see our picture
+   * @param {{ talks: boolean, camera: boolean }} useful whether anybody in a call may hear us, and would see our picture
    */
-  showMedia(media, cameraUseful) {
+  showMedia(media, { talks, camera: cameraUseful }) {
+    element('microphone').hidden = !talks;
     const microphone = media.microphone ? (media.muted ? 'off' : 'on') : 'none';
     const camera = !cameraUseful ? 'none' : media.camera ? 'on' : 'off';
     setButton('microphone', microphone, microphone === 'on' ? 'i-mic' : 'i-mic-off', buttons.microphone[microphone]);

@@ -156,8 +156,26 @@ test('a guest comes in time only, and sees their device only', async () => {
 test('who may only be called may not call', async () => {
   const page = await visit(await invite('--name', 'Bell', '--role', 'guest', '--rights', 'ring', '--devices', 'door'));
   await sees(page, 'door');
-  await page.click('[data-peer="door"] button');
+  assert.equal(await page.isDisabled('[data-peer="door"] button'), true, 'there is nothing to press');
+  assert.match((await page.textContent('[data-peer="door"]')) ?? '', /Calls you/);
+  await screenshot(page, 'ring-only-phone');
+  // Whoever types the ID is told.
+  await page.fill('#target', 'door');
+  await page.press('#target', 'Enter');
   await page.waitForSelector('[data-notice="ended.forbidden"]');
+});
+
+test('who may only look is asked for no microphone', async () => {
+  const page = await visit(await invite('--name', 'Looker', '--role', 'guest', '--rights', 'view', '--devices', 'door'));
+  await page.evaluate(() => {
+    const media = navigator.mediaDevices;
+    media.getUserMedia = () => Promise.reject(new Error('nobody asked for this'));
+  });
+  await sees(page, 'door');
+  await calls(page, 'door');
+  assert.equal(await page.isHidden('#microphone'), true);
+  assert.equal(await page.locator('.notice').count(), 0);
+  await screenshot(page, 'look-only-phone');
 });
 
 test('a browser signs itself out', async () => {
@@ -172,7 +190,7 @@ test('a browser signs itself out', async () => {
 });
 
 test('the log and the status tell no secret', async () => {
-  const secrets = [firstLink, await invite('--name', 'Secret')].map((link) => link.split('#invite=')[1]);
+  const secrets = [firstLink, await invite('--name', 'Secret')].map((link) => link.split('#invite=')[1].split('&')[0]);
   const log = callbox.output().replace(firstLink, '');
   const status = JSON.stringify(await callbox.status()) + (await callbox.command('people', '--json'));
   for (const secret of secrets) assert.ok(!log.includes(secret) && !status.includes(secret));
