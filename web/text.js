@@ -287,7 +287,7 @@ export const hints = {
 /** @param {import('./protocol.js').Peer} peer */
 export const callPeer = (peer) => (peer.kind === 'device' ? `Call ${peer.name}, device` : `Call ${peer.name}`);
 export const inCall = 'In a call with you';
-export const callsYou = 'Calls you when somebody is there';
+export const callsYou = 'Calls you';
 /** @param {string} name */
 export const hangUpOn = (name) => `Hang up on ${name}`;
 /** @param {string} name */
