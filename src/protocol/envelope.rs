@@ -151,7 +151,7 @@ mod tests {
                 kind: Kind::Person,
                 accepts: vec![accepts::PEERS.to_owned()],
                 token: Some("t0k3n".to_owned().try_into().unwrap()),
-                credential: Some(Credential { key, signature, pairing: None }),
+                credential: Some(Box::new(Credential { key, signature, pairing: None })),
             },
             Message::Joined {
                 user_id: id.clone(),
@@ -172,7 +172,7 @@ mod tests {
                 kind: None,
                 call_id: call_id.clone(),
                 rights: Some(rights),
-                identity: Some(Identity { key, vouch: signature, nonce: Encoded([7; 16]), signature: None }),
+                identity: Some(Box::new(Identity { key, vouch: signature, nonce: Encoded([7; 16]), signature: None })),
             },
             Message::Answer {
                 user_id: user_id.clone(),

@@ -173,7 +173,7 @@ pub enum Message {
         token: Option<Token>,
         /// The same for a device that has a key.
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        credential: Option<Credential>,
+        credential: Option<Box<Credential>>,
     },
     /// Callbox's server to the joiner. No client depends on it.
     Joined {
@@ -224,7 +224,7 @@ pub enum Message {
         rights: Option<Rights>,
         /// Who the sender is, for the other side to check.
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        identity: Option<Identity>,
+        identity: Option<Box<Identity>>,
     },
     Answer {
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -238,7 +238,7 @@ pub enum Message {
         rights: Option<Rights>,
         /// As in an offer, and signed.
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        identity: Option<Identity>,
+        identity: Option<Box<Identity>>,
     },
     /// Who offered signs the call once the answer's signature was found sound.
     Proof {

@@ -98,13 +98,21 @@ impl Person {
         let (user_id, offer) = (Some(self.caller.me.clone()), Description { kind: "offer".into(), sdp });
         let call_id = Some("c1".to_owned());
         let kind = Some(Kind::Person);
-        let offer = Message::Offer { user_id, target_id: door(), offer, kind, call_id, rights: None, identity };
+        let offer = Message::Offer {
+            user_id,
+            target_id: door(),
+            offer,
+            kind,
+            call_id,
+            rights: None,
+            identity: identity.map(Box::new),
+        };
         self.caller.say(&offer).await;
     }
 
     async fn answer(&mut self) -> (String, Option<Identity>) {
         let answer = self.caller.hear("an answer", |m| match m {
-            Message::Answer { answer, identity, .. } => Some((answer.sdp, identity)),
+            Message::Answer { answer, identity, .. } => Some((answer.sdp, identity.map(|identity| *identity))),
             _ => None,
         });
         answer.await
@@ -279,7 +287,7 @@ async fn the_door_calls_and_shows_who_it_is() {
     let ours = Identity { signature: Some(anna.sign(&answers)), ..anna.identity().unwrap() };
     let answer = Description { kind: "answer".into(), sdp };
     let (user_id, target_id) = (Some(anna.caller.me.clone()), crate::caller::door());
-    let message = Message::Answer { user_id, target_id, answer, call_id, rights: None, identity: Some(ours) };
+    let message = Message::Answer { user_id, target_id, answer, call_id, rights: None, identity: Some(Box::new(ours)) };
     anna.caller.say(&message).await;
     let proof = anna
         .caller

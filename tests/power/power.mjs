@@ -1,6 +1,6 @@
 // Cuts the power of small guests at random moments, again and again, while they install updates, change their settings and
-// write what they can, and holds what each boot finds against what had been under way. Prints the figures; fails on
-// anything torn, lost after it was reported done, or undone.
+// their household, and write what they can, and holds what each boot finds against what had been under way. Prints the
+// figures; fails on anything torn, lost after it was reported done, or undone.
 //
 //   CUTS=N     boots that have to be looked at after a cut (default 110)
 //   GUESTS=N   at a time, each with a card of its own (default 2)
@@ -25,7 +25,7 @@ const SILENCE = 240_000;
 const NAIVE_CUTS = 60;
 
 const figures = { cuts: 0, boots: 0, old: 0, new: 0, torn: 0, early: 0 };
-const interrupted = { update: 0, settle: 0, rollback: 0, config: 0, nothing: 0 };
+const interrupted = { update: 0, settle: 0, rollback: 0, config: 0, household: 0, nothing: 0 };
 const odd = new Set();
 const begun = Date.now();
 
@@ -74,6 +74,7 @@ class Board {
     this.version = new Expected("version", "1.0");
     this.before = "1.0";
     this.config = new Expected("settings", "none");
+    this.household = new Expected("household", "0");
     /** The change under way, and whether a boot after a cut has still to be counted for it. */
     this.underWay = "nothing";
   }
@@ -198,14 +199,18 @@ power.seed=${Math.floor(this.random() * 30000)} power.mode=${naive ? "naive" : "
       const [kind, value] = words;
       this.underWay = kind;
       if (kind === "config") this.config.begin((found) => found === value);
+      if (kind === "household") this.household.begin((found) => found === value);
       if (kind === "update") this.version.begin((found) => found === value);
       const { before } = this;
       if (kind === "rollback") this.version.begin((found) => found === before || found === "1.0");
     }
     if (what === "done") {
       this.underWay = "nothing";
-      if ("config" in fields && !this.config.next(fields.config)) this.fail(`${line}, which is not what was to be done`);
-      const [expected, value] = "version" in fields ? [this.version, fields.version] : [this.config, fields.config];
+      for (const name of ["config", "household"]) {
+        if (name in fields && !this[name].next(fields[name])) this.fail(`${line}, which is not what was to be done`);
+      }
+      const name = ["version", "config", "household"].find((each) => each in fields);
+      const [expected, value] = [this[name], fields[name]];
       if (expected.judge(value) === "torn") this.fail(`${line}, where ${expected.old} was there`);
       this.settle(expected, value);
     }
@@ -213,20 +218,23 @@ power.seed=${Math.floor(this.random() * 30000)} power.mode=${naive ? "naive" : "
   }
 
   /** What a boot found. */
-  look({ version, trial, config }, interruptedChange) {
+  look({ version, trial, config, household }, interruptedChange) {
     figures.boots += 1;
-    const found = { version: this.version.judge(version), config: this.config.judge(config) };
-    for (const [expected, value, judged] of [[this.version, version, found.version], [this.config, config, found.config]]) {
+    const values = { version, config, household };
+    const found = Object.fromEntries(Object.entries(values).map(([name, value]) => [name, this[name].judge(value)]));
+    for (const [name, value] of Object.entries(values)) {
+      const [expected, judged] = [this[name], found[name]];
       if (judged === "torn") {
         this.fail(`a boot found ${expected.name} ${value}; ${expected.old} was there, and ${interruptedChange} under way`);
       }
     }
     if (interruptedChange !== "nothing") {
-      figures[interruptedChange === "config" ? found.config : found.version] += 1;
+      figures[found[interruptedChange] ?? found.version] += 1;
     }
     // What is on trial may still be taken back; everything else is decided now.
     if (found.version === "old" || trial === "no") this.settle(this.version, version);
     this.settle(this.config, config);
+    this.settle(this.household, household);
   }
 
   settle(expected, value) {

@@ -38,7 +38,7 @@ impl Switchboard {
                 };
                 let input = match checked {
                     Ok(()) => {
-                        if !self.knows_caller(&from, call_id.as_deref(), &sdp, identity.as_ref()) {
+                        if !self.knows_caller(&from, call_id.as_deref(), &sdp, identity.as_deref()) {
                             return;
                         }
                         let kind = kind.or_else(|| self.people.get(&from).copied()).unwrap_or_default();
@@ -55,7 +55,7 @@ impl Switchboard {
                     return;
                 }
                 self.allowed.hear(&from, rights, |user| self.calls.has(user));
-                if self.knows_callee(&from, call_id.as_deref(), &answer.sdp, identity.as_ref()) {
+                if self.knows_callee(&from, call_id.as_deref(), &answer.sdp, identity.as_deref()) {
                     self.input(Input::Answer { from, call_id, origin: origin(&answer.sdp), sdp: answer.sdp });
                 }
             }

@@ -109,11 +109,13 @@ impl Switchboard {
         match message {
             Message::Offer { target_id, offer, call_id, identity, .. } => {
                 let in_call = |user: &UserId| self.calls.has(user);
-                *identity = self.exchange.offer(target_id, call_id.as_deref(), &offer.sdp, nonce, in_call);
+                let shown = self.exchange.offer(target_id, call_id.as_deref(), &offer.sdp, nonce, in_call);
+                *identity = shown.map(Box::new);
             }
             Message::Answer { target_id, answer, call_id, identity, .. } => {
                 let now = Instant::now();
-                *identity = self.exchange.answer(target_id, call_id.as_deref(), &answer.sdp, nonce, now);
+                let shown = self.exchange.answer(target_id, call_id.as_deref(), &answer.sdp, nonce, now);
+                *identity = shown.map(Box::new);
             }
             Message::Join { .. }
             | Message::Joined { .. }

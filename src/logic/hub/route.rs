@@ -174,7 +174,7 @@ impl Reader {
         let kind = value.get("type").and_then(Value::as_str).unwrap_or_default().to_owned();
         match (message, &self.member) {
             (Message::Join { user_id, name, kind: sort, accepts, token, credential }, _) => {
-                let shown = credential.map(Shown::Credential).or(token.map(Shown::Token));
+                let shown = credential.map(|shown| Shown::Credential(*shown)).or(token.map(Shown::Token));
                 self.join(PeerInfo { user_id, name: name.unwrap_or_default(), kind: sort }, &accepts, shown, now)
             }
             (Message::Ping { nonce }, _) => Ok(Step::Answer(Frame::text(&Message::Pong { nonce }.to_text()))),

@@ -18,7 +18,8 @@ impl Proving {
         let mut join = join.clone();
         let Message::Join { user_id, credential, .. } = &mut join else { return None };
         let signature = self.signer.sign_join(&self.host, user_id, challenge);
-        *credential = Some(Credential { key: self.signer.public(), signature, pairing: self.pairing.clone() });
+        let pairing = self.pairing.clone();
+        *credential = Some(Box::new(Credential { key: self.signer.public(), signature, pairing }));
         Some(join)
     }
 }
