@@ -45,6 +45,11 @@ const SITE = '&site=';
  * @property {Session[]} sessions
  * @property {Invitation[]} invitations
  *
+ * @typedef {object} Device one that joins with a key of its own
+ * @property {string} userId
+ * @property {number} since Unix time in seconds
+ * @property {{ last: number, count: number } | null} refused somebody came under its ID with another key
+ *
  * @typedef {{ secret: string, site: string | null }} InvitationLink `site`: the household's key
  *
  * @typedef {object} Invited
@@ -122,8 +127,8 @@ export const redeem = async (secret, key) => (await ask('POST', 'api/redeem', { 
 /** This browser goes. */
 export const leave = () => ask('POST', 'api/leave', {});
 
-/** @returns {Promise<Person[]>} */
-export const people = async () => (await ask('GET', 'api/people')).people;
+/** @returns {Promise<{ people: Person[], devices: Device[] }>} */
+export const household = () => ask('GET', 'api/people');
 
 /**
  * @param {Record<string, unknown>} invitation

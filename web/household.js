@@ -1,6 +1,6 @@
 /** For owners: who is invited, with which browsers; taking access back. */
 
-import { people, Refused, rename, revoke } from './access.js';
+import { household as ask, Refused, rename, revoke } from './access.js';
 import { copy, element, showAvatar, within } from './page.js';
 import { allowed, household, roles, time, until } from './text.js';
 
@@ -43,8 +43,11 @@ export class Household {
       problem = error instanceof Refused && error.message ? error.message : household.failed;
     }
     try {
-      const all = await people();
-      element('household-people').replaceChildren(...all.map((person) => this.#person(person)));
+      const { people, devices } = await ask();
+      element('household-people').replaceChildren(...people.map((person) => this.#person(person)));
+      // Only those are worth a word that somebody else would like to be.
+      const troubled = devices.flatMap(({ userId, refused }) => (refused ? [household.impostor(userId, time(refused.last), refused.count)] : []));
+      element('household-devices').textContent = troubled.join(' ');
     } catch {
       problem ||= household.failed;
     }

@@ -133,6 +133,8 @@ export const household = {
   sure: (/** @type {string} */ name) => `Remove ${name}? Their devices lose access at once, and calls end.`,
   removeBrowser: (/** @type {string} */ label, /** @type {string} */ name) => `Sign ${name} out on ${label}`,
   withdraw: (/** @type {string} */ name) => `Withdraw this invitation of ${name}`,
+  impostor: (/** @type {string} */ device, /** @type {string} */ when, /** @type {number} */ times) =>
+    `A device with another key wanted to be “${device}”, ${times === 1 ? 'once' : `${times} times`}, last ${when}, and was refused. If you have put a new board there, run “callbox unpair ${device}” on the server; otherwise somebody is trying to take its place.`,
   showTo: (/** @type {string} */ name) => `Let ${name} point their phone’s camera at this.`,
   codeFor: (/** @type {string} */ name) => `QR code of the invitation for ${name}`,
   copied: 'Copied.',

@@ -1,7 +1,9 @@
 /** Calls whose two sides know each other by their keys, and what happens when somebody sits in between. */
 
 import assert from 'node:assert/strict';
+import { generateKeyPairSync, sign } from 'node:crypto';
 import { after, afterEach, before, test } from 'node:test';
+import WebSocket from 'ws';
 import { closePages, notice, online, picture, reaches, screenshot, startBrowser } from './harness/browser.js';
 import { deviceConfiguration, eventually, freePort, startCallbox, workspace } from './harness/callbox.js';
 
@@ -29,9 +31,10 @@ after(async () => {
  * Somebody's page, who was just invited.
  * @param {string} name
  * @param {(message: any, toServer: boolean) => any} [meddle] what somebody between page and server makes of each message
+ * @param {string} [role]
  */
-async function come(name, meddle) {
-  const link = JSON.parse(await callbox.command('invite', '--json', '--url', home, '--name', name)).link;
+async function come(name, meddle, role = 'member') {
+  const link = JSON.parse(await callbox.command('invite', '--json', '--url', home, '--name', name, '--role', role)).link;
   const context = await browser.newContext({ viewport: { width: 390, height: 780 } });
   if (meddle) {
     await context.routeWebSocket(/\/ws$/, (page) => {
@@ -128,4 +131,27 @@ test('a browser that lost its key is told what helps', async () => {
   await online(page);
   await call(page, 'door');
   assert.match(await notice(page, 'ended.unidentified'), /new invitation/);
+});
+
+test('owners hear of a device that would like to be theirs', async () => {
+  const { publicKey, privateKey } = generateKeyPairSync('ed25519');
+  const key = publicKey.export({ format: 'der', type: 'spki' }).subarray(-32).toString('base64url');
+  const socket = new WebSocket(`${home.replace('http', 'ws')}ws`);
+  const asked = new Promise((heard) => socket.on('upgrade', ({ headers }) => heard(headers['callbox-challenge'])));
+  const answered = new Promise((heard) => socket.on('message', heard));
+  await new Promise((opened) => socket.on('open', opened));
+  const challenge = await asked;
+  const signature = sign(null, Buffer.from(`callbox join 1\n${new URL(home).host}\ndoor\n${challenge}\n`), privateKey).toString('base64url');
+  const credential = { key: `ed25519:${key}`, signature };
+  socket.send(JSON.stringify({ type: 'join', userId: 'door', kind: 'device', credential }));
+  const said = JSON.parse(String(await answered));
+  assert.deepEqual([said.code, /another key/.test(said.message)], ['unauthorized', true]);
+  socket.close();
+
+  const owner = await come('Olga', undefined, 'owner');
+  await owner.click('#me');
+  await owner.click('#account-household');
+  await owner.waitForSelector('#household-devices:not(:empty)');
+  assert.match((await owner.textContent('#household-devices')) ?? '', /wanted to be “door”, once/);
+  await screenshot(owner, 'impostor-phone');
 });
