@@ -289,7 +289,7 @@ report(boards);
 if (naive && failed && /found settings |config=/.test(failed.message)) {
   console.log(`power: noticed after ${figures.cuts} cuts: ${failed.message}`);
 } else if (naive) {
-  console.log(`power: FAILED: writing in place was not noticed within ${NAIVE_CUTS} cuts: ${failed?.message ?? "nothing was"}`);
+  console.log(`power: FAILED: writing in place was not noticed within ${NAIVE_CUTS} cuts: ${failed?.message ?? "nothing was"}\n${failed?.tail?.join("\n") ?? ""}`);
   process.exitCode = 1;
 } else if (failed) {
   for (const disk of failed.board.disks) writeFileSync(join(out, `failed-${disk.name}.img`), disk.lasting);
