@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
 use serde::Serialize;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
@@ -52,8 +52,6 @@ pub enum Instruction {
         to: Equipment,
     },
     AddCandidate(Option<Candidate>),
-    /// Whether media may flow.
-    Trust(bool),
     Stats(oneshot::Sender<SessionStats>),
     Close {
         goodbye: bool,
@@ -73,6 +71,8 @@ pub struct SessionStats {
 /// Handle of the task. Dropping it ends the connection without a word.
 pub struct Session {
     instructions: mpsc::Sender<Instruction>,
+    /// Whether media may flow. Beside the instructions, so that it is never lost.
+    trust: watch::Sender<bool>,
     task: JoinHandle<()>,
 }
 
@@ -87,7 +87,8 @@ impl Session {
         reports: mpsc::Sender<Input>,
     ) -> Session {
         let (instructions, orders) = mpsc::channel(INSTRUCTIONS);
-        let run = run(key, call.clone(), (role, trusted), settings, studio, orders, reports.clone());
+        let trust = watch::Sender::new(trusted);
+        let run = run(key, call.clone(), (role, trust.subscribe()), settings, studio, orders, reports.clone());
         let task = tokio::spawn(async move {
             let end = AssertUnwindSafe(run).catch_unwind().await.unwrap_or_else(|_| {
                 log::error!(call; "a call ended in an internal error");
@@ -98,7 +99,7 @@ impl Session {
                 drop(reports.send(Input::Closed { key, detail, blame }).await);
             }
         });
-        Session { instructions, task }
+        Session { instructions, trust, task }
     }
 
     /// Whether there was room for it.
@@ -109,6 +110,15 @@ impl Session {
             log::debug!("a call does not keep up with its instructions");
         }
         told
+    }
+
+    /// Says whether media may flow, before what is told next.
+    pub fn trust(&self, trusted: bool) {
+        self.trust.send_replace(trusted);
+    }
+
+    pub fn is_trusted(&self) -> bool {
+        *self.trust.borrow()
     }
 
     pub fn instructions(&self) -> mpsc::Sender<Instruction> {
@@ -142,7 +152,7 @@ type End = Option<(String, Option<ErrorCode>)>;
 async fn run(
     key: CallKey,
     call: String,
-    (role, trusted): (Role, bool),
+    (role, mut trust): (Role, watch::Receiver<bool>),
     settings: PeerSettings,
     studio: Arc<Studio>,
     mut orders: mpsc::Receiver<Instruction>,
@@ -166,7 +176,7 @@ async fn run(
         peer,
         events,
         studio,
-        trusted,
+        trusted: *trust.borrow_and_update(),
         path: Path::None,
         place: None,
         reports,
@@ -186,6 +196,7 @@ async fn run(
     let end = loop {
         tokio::select! {
             biased;
+            Ok(()) = trust.changed() => line.trust(*trust.borrow_and_update()),
             order = orders.recv() => match order {
                 Some(Instruction::Close { goodbye }) => break Ending::Told { goodbye },
                 Some(instruction) => if let Err(end) = line.obey(instruction).await { break end },
@@ -278,13 +289,6 @@ impl Line {
                     self.report(Input::Refused { key, code: ErrorCode::BadCandidate, detail }).await;
                 }
             },
-            Instruction::Trust(trusted) => {
-                self.trusted = trusted;
-                match trusted {
-                    true => self.begin(),
-                    false => self.flow = None,
-                }
-            }
             Instruction::Stats(reply) => {
                 let stats = SessionStats {
                     peer: self.peer.stats().await,
@@ -297,6 +301,14 @@ impl Line {
             Instruction::Close { goodbye } => return Err(Ending::Told { goodbye }),
         }
         Ok(())
+    }
+
+    fn trust(&mut self, trusted: bool) {
+        self.trusted = trusted;
+        match trusted {
+            true => self.begin(),
+            false => self.flow = None,
+        }
     }
 
     fn confine(&mut self, to: Equipment) {

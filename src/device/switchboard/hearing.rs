@@ -32,30 +32,28 @@ impl Switchboard {
                 }
                 self.allowed.hear(&from, rights, |user| self.calls.has(user));
                 let (origin, sdp) = (origin(&offer.sdp), offer.sdp);
-                let checked = match self.calls.has_begun(&from, &call_id, &origin) {
+                self.exchange.shows(&from, &sdp, identity.as_deref());
+                let has_begun = self.calls.has_begun(&from, &call_id, &origin);
+                let checked = match has_begun {
                     true => sdp::check(&sdp),
                     false => sdp::check_first(&sdp),
                 };
-                let input = match checked {
-                    Ok(()) => {
-                        if !self.knows_caller(&from, call_id.as_deref(), &sdp, identity.as_deref()) {
-                            return;
-                        }
-                        let kind = kind.or_else(|| self.people.get(&from).copied()).unwrap_or_default();
-                        Input::Offer { from, call_id, origin, sdp, kind }
-                    }
-                    Err(error) => Input::BadOffer { from, call_id, code: ErrorCode::BadSdp, detail: error.to_string() },
-                };
-                self.input(input);
+                if let Err(error) = checked {
+                    let (code, detail) = (ErrorCode::BadSdp, error.to_string());
+                    return self.input(Input::BadOffer { from, call_id, code, detail });
+                }
+                if !has_begun && let Some(why) = self.exchange.is_worthless(&from, &sdp) {
+                    return self.refuse_offer(from, call_id, why);
+                }
+                let kind = kind.or_else(|| self.people.get(&from).copied()).unwrap_or_default();
+                self.input(Input::Offer { from, call_id, origin, sdp, kind });
             }
             Message::Answer { user_id: Some(from), target_id, answer, call_id, rights, identity }
                 if target_id == *me =>
             {
-                if !self.hears(&from) {
-                    return;
-                }
-                self.allowed.hear(&from, rights, |user| self.calls.has(user));
-                if self.knows_callee(&from, call_id.as_deref(), &answer.sdp, identity.as_deref()) {
+                if self.hears(&from) {
+                    self.allowed.hear(&from, rights, |user| self.calls.has(user));
+                    self.exchange.shows(&from, &answer.sdp, identity.as_deref());
                     self.input(Input::Answer { from, call_id, origin: origin(&answer.sdp), sdp: answer.sdp });
                 }
             }
@@ -115,6 +113,7 @@ impl Switchboard {
         if self.people.len() < MAX_PEOPLE {
             self.people.insert(user.clone(), kind);
         }
+        self.prove_again(Some(&user));
         self.input(Input::Online { user });
     }
 

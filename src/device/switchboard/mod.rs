@@ -70,7 +70,7 @@ pub struct Switchboard {
     /// What callers may do here.
     allowed: Allowed,
     /// Who they are.
-    exchange: Exchange,
+    exchange: Exchange<CallKey>,
     registration: Registration,
     status: watch::Sender<String>,
     standing: watch::Sender<Standing>,
@@ -205,6 +205,7 @@ impl Switchboard {
                 log::info!(id = self.settings.me.as_str(); "registered at the signaling server");
                 self.registration = Registration::Registered { since: Instant::now() };
                 self.input(Input::SignalingUp);
+                self.prove_again(None);
             }
             SignalingEvent::Message(message) => self.message(message),
             SignalingEvent::ServerError(error) => self.server_error(error),
@@ -233,20 +234,29 @@ impl Switchboard {
                     }
                     self.signaling.send(message);
                 }
-                Output::Answer { key, sdp } => self.open(key, Role::Answerer { offer: sdp }),
-                Output::Offer { key } => self.open(key, Role::Offerer),
+                Output::Answer { key, sdp } => {
+                    if self.takes_offer(key, &sdp) {
+                        self.open(key, Role::Answerer { offer: sdp });
+                    }
+                }
+                Output::Offer { key } => {
+                    if let Some(CallInfo { user, call_id, .. }) = self.call(key) {
+                        self.exchange.offers(key, &user, call_id.as_deref());
+                    }
+                    self.open(key, Role::Offerer);
+                }
                 Output::Renegotiate { key, sdp } => {
                     let to = self.equipment_for(key);
-                    self.tell_trust(key);
-                    if !self.tell(key, Instruction::Renegotiate { sdp, to }) {
+                    if self.takes_offer(key, &sdp) && !self.tell(key, Instruction::Renegotiate { sdp, to }) {
                         let detail = "too much came at once for this call".to_owned();
                         self.input(Input::Refused { key, code: ErrorCode::Other, detail });
                     }
                 }
                 Output::AcceptAnswer { key, sdp } => {
                     let to = self.equipment_for(key);
-                    self.tell_trust(key);
-                    self.tell(key, Instruction::AcceptAnswer { sdp, to });
+                    if self.takes_answer(key, &sdp) {
+                        self.tell(key, Instruction::AcceptAnswer { sdp, to });
+                    }
                 }
                 Output::AddCandidate { key, candidate } => _ = self.tell(key, Instruction::AddCandidate(candidate)),
                 Output::Close { key, goodbye } => {
@@ -274,7 +284,7 @@ impl Switchboard {
             Role::Offerer => self.allowed.at_most(),
         });
         let call = self.calls.list().into_iter().find(|call| call.key == key).map_or(String::new(), |call| call.call);
-        let trusted = self.trusts(key);
+        let trusted = self.exchange.trusts(key);
         self.sessions.insert(key, Session::start(key, call, role, trusted, peer, studio, reports));
     }
 
@@ -282,16 +292,6 @@ impl Switchboard {
     fn equipment_for(&self, key: CallKey) -> Equipment {
         let user = self.calls.list().into_iter().find(|call| call.key == key).map(|call| call.user);
         user.map_or(Equipment::NONE, |user| self.allowed.equipment(&user))
-    }
-
-    /// What was found out of a call that is over.
-    fn forget(&mut self, key: CallKey, call: &str, user: &UserId) {
-        let call_id = Some(call).filter(|call| *call != key.to_string());
-        // Another may have taken its place under the same name.
-        let is_there = |call: &CallInfo| call.user == *user && call.call_id.as_deref() == call_id;
-        if !self.calls.list().iter().any(is_there) {
-            self.exchange.forget(user, call_id);
-        }
     }
 
     /// `false`: the connection does not keep up. One that is gone reports so itself.
@@ -302,9 +302,12 @@ impl Switchboard {
     fn report(&mut self, key: CallKey, call: &str, user: &UserId, event: Event) {
         let talked = self.talks.contains(&key);
         match event {
-            Event::Connected => _ = self.talks.insert(key),
+            Event::Connected => {
+                self.talks.insert(key);
+                self.exchange.connected(key, Instant::now());
+            }
             Event::Ended { .. } if self.talks.remove(&key) => {
-                self.forget(key, call, user);
+                self.exchange.ended(key);
                 self.standing.send_if_modified(|standing| !std::mem::replace(&mut standing.call_completed, true));
             }
             Event::Yielded { to } => {
@@ -312,7 +315,7 @@ impl Switchboard {
                     self.callers.insert(to, caller);
                 }
             }
-            Event::Ended { .. } => self.forget(key, call, user),
+            Event::Ended { .. } => self.exchange.ended(key),
             Event::Incoming | Event::Dialing | Event::RingBack | Event::Disconnected => {}
         }
         self.call_news.log(call, user, &event, talked);

@@ -82,7 +82,7 @@ impl Switchboard {
             .map(|call| {
                 let mut value = json!(call);
                 value["seconds"] = json!((now - call.since).as_secs());
-                value["verified"] = json!(self.exchange.is_verified(&call.user, call.call_id.as_deref()));
+                value["verified"] = json!(self.exchange.is_verified(call.key));
                 (value, self.sessions.get(&call.key).map(Session::instructions))
             })
             .collect();

@@ -1,140 +1,109 @@
-//! Who the other side of a call is: what comes with descriptions is checked, ours get what the other side checks.
+//! Who the other side of a call is: what comes with descriptions is checked when a connection takes them, ours get what the
+//! other side checks.
 
 use std::time::Instant;
 
 use ring::rand::{SecureRandom, SystemRandom};
 
 use super::Switchboard;
-use crate::device::session::Instruction;
-use crate::logic::call::{CallKey, Input};
+use crate::logic::call::{CallInfo, CallKey, Input};
 use crate::logic::identity::Heard;
-use crate::protocol::{Encoded, ErrorCode, Identity, Message, Nonce, Signature, UserId};
+use crate::protocol::{Encoded, ErrorCode, Message, Nonce, Signature, UserId};
 
 impl Switchboard {
-    /// Whether an offer may go on to become a call.
-    pub(super) fn knows_caller(
-        &mut self,
-        from: &UserId,
-        call_id: Option<&str>,
-        sdp: &str,
-        identity: Option<&Identity>,
-    ) -> bool {
-        match self.exchange.offered(from, call_id, sdp, identity, |user| self.calls.has(user)) {
-            Heard::Verified(_) | Heard::Pending | Heard::Unverified => true,
-            Heard::Wrong(why) => {
-                self.distrust(from, call_id, why);
-                false
-            }
-        }
+    /// No call comes of an offer.
+    pub(super) fn refuse_offer(&mut self, from: UserId, call_id: Option<String>, why: &str) {
+        self.doubt(&from, why);
+        self.input(Input::BadOffer { from, call_id, code: ErrorCode::Unverified, detail: why.to_owned() });
     }
 
-    /// Whether an answer may be taken. The other side gets our proof.
-    pub(super) fn knows_callee(
-        &mut self,
-        from: &UserId,
-        call_id: Option<&str>,
-        sdp: &str,
-        identity: Option<&Identity>,
-    ) -> bool {
-        match self.exchange.answered(from, call_id, sdp, identity) {
-            Heard::Verified(proof) => {
-                if let Some(signature) = proof {
-                    log::info!(peer = from.as_str(); "{from} is verified");
-                    self.signaling.send(Message::Proof {
-                        user_id: Some(self.settings.me.clone()),
-                        target_id: from.clone(),
-                        signature,
-                        call_id: call_id.map(str::to_owned),
-                    });
-                }
-                true
-            }
-            Heard::Pending | Heard::Unverified => true,
-            Heard::Wrong(why) => {
-                self.distrust(from, call_id, why);
-                false
-            }
-        }
+    /// Whether the connection of that call may take an offer. Ends the call if not.
+    pub(super) fn takes_offer(&mut self, key: CallKey, sdp: &str) -> bool {
+        let Some(CallInfo { user, call_id, .. }) = self.call(key) else { return true };
+        let heard = self.exchange.takes_offer(key, &user, call_id.as_deref(), sdp, Instant::now());
+        self.heed(key, &user, call_id, heard)
+    }
+
+    /// Whether it may take an answer. The other side gets our proof.
+    pub(super) fn takes_answer(&mut self, key: CallKey, sdp: &str) -> bool {
+        let Some(CallInfo { user, call_id, .. }) = self.call(key) else { return true };
+        let heard = self.exchange.takes_answer(key, sdp);
+        self.heed(key, &user, call_id, heard)
     }
 
     pub(super) fn proved(&mut self, from: &UserId, call_id: Option<&str>, signature: &Signature) {
-        match self.exchange.proved(from, call_id, signature) {
-            Heard::Verified(_) => {
-                log::info!(peer = from.as_str(); "{from} is verified");
-                if let Some(key) = self.key_of(from, call_id) {
-                    self.tell(key, Instruction::Trust(true));
+        if let Some((key, heard)) = self.exchange.proved(from, call_id, signature) {
+            self.heed(key, from, None, heard);
+        }
+    }
+
+    fn heed(&mut self, key: CallKey, user: &UserId, call_id: Option<String>, heard: Heard) -> bool {
+        let was = self.sessions.get(&key).is_some_and(|session| session.is_trusted());
+        let wrong = match heard {
+            Heard::Verified(proof) => {
+                if !was {
+                    log::info!(peer = user.as_str(); "{user} is verified");
                 }
+                if let Some(signature) = proof {
+                    self.say_proof(user.clone(), call_id, signature);
+                }
+                None
             }
-            Heard::Pending | Heard::Unverified => {}
-            Heard::Wrong(why) => self.distrust(from, call_id, why),
-        }
-    }
-
-    /// Ends what there is of a call, or begins none.
-    fn distrust(&mut self, from: &UserId, call_id: Option<&str>, why: &'static str) {
-        if let Some(untold) = self.doubts.due(Instant::now()) {
-            log::warn!(peer = from.as_str(), untold; "no call with {from}: {why}");
-        }
-        let input = match self.key_of(from, call_id) {
-            Some(key) => Input::Unverified { key, detail: why },
-            None => {
-                let (from, call_id) = (from.clone(), call_id.map(str::to_owned));
-                Input::BadOffer { from, call_id, code: ErrorCode::Unverified, detail: why.to_owned() }
-            }
+            Heard::Pending | Heard::Unverified => None,
+            Heard::Wrong(why) => Some(why),
         };
-        self.input(input);
+        if let Some(session) = self.sessions.get(&key) {
+            session.trust(self.exchange.trusts(key));
+        }
+        if let Some(why) = wrong {
+            self.doubt(user, why);
+            self.input(Input::Unverified { key, detail: why });
+        }
+        wrong.is_none()
     }
 
-    /// Calls whose other side has not shown in time who it is.
-    pub(super) fn give_up_on_the_late(&mut self) {
-        while let Some((user, call_id)) = self.exchange.late(Instant::now()) {
-            self.distrust(&user, call_id.as_deref(), "the other side did not show in time who it is");
+    fn doubt(&mut self, user: &UserId, why: &str) {
+        if let Some(untold) = self.doubts.due(Instant::now()) {
+            log::warn!(peer = user.as_str(), untold; "no call with {user}: {why}");
         }
     }
 
-    /// Before a connection gets another description: whether media may flow by it.
-    pub(super) fn tell_trust(&self, key: CallKey) {
-        let trusted = self.trusts(key);
-        self.tell(key, Instruction::Trust(trusted));
+    /// Says again what may be lost, to that user or to all.
+    pub(super) fn prove_again(&self, user: Option<&UserId>) {
+        for (user, call_id, signature) in self.exchange.proofs(user) {
+            self.say_proof(user, call_id, signature);
+        }
     }
 
-    pub(super) fn trusts(&self, key: CallKey) -> bool {
-        let call = self.calls.list().into_iter().find(|call| call.key == key);
-        call.is_some_and(|call| self.exchange.trusts(&call.user, call.call_id.as_deref()))
+    fn say_proof(&self, target_id: UserId, call_id: Option<String>, signature: Signature) {
+        let user_id = Some(self.settings.me.clone());
+        self.signaling.send(Message::Proof { user_id, target_id, signature, call_id });
+    }
+
+    /// Ends the calls whose other side has not shown in time who it is. That may be the network's doing.
+    pub(super) fn give_up_on_the_late(&mut self) {
+        while let Some(key) = self.exchange.late(Instant::now()) {
+            let detail = "the other side did not show in time who it is".to_owned();
+            self.input(Input::Closed { key, detail, blame: None });
+        }
     }
 
     /// Adds to a description of ours what the other side checks.
     pub(super) fn sign(&mut self, message: &mut Message) {
         let Some(nonce) = nonce() else { return };
-        match message {
-            Message::Offer { target_id, offer, call_id, identity, .. } => {
-                let in_call = |user: &UserId| self.calls.has(user);
-                let shown = self.exchange.offer(target_id, call_id.as_deref(), &offer.sdp, nonce, in_call);
-                *identity = shown.map(Box::new);
-            }
-            Message::Answer { target_id, answer, call_id, identity, .. } => {
-                let now = Instant::now();
-                let shown = self.exchange.answer(target_id, call_id.as_deref(), &answer.sdp, nonce, now);
-                *identity = shown.map(Box::new);
-            }
-            Message::Join { .. }
-            | Message::Joined { .. }
-            | Message::Presence { .. }
-            | Message::Peers { .. }
-            | Message::Ping { .. }
-            | Message::Pong { .. }
-            | Message::Proof { .. }
-            | Message::Candidate { .. }
-            | Message::Ringing { .. }
-            | Message::Leave { .. }
-            | Message::Error { .. } => {}
+        let (Message::Offer { target_id, offer: description, call_id, identity, .. }
+        | Message::Answer { target_id, answer: description, call_id, identity, .. }) = message
+        else {
+            return;
+        };
+        let is_it = |call: &CallInfo| call.user == *target_id && call.call_id == *call_id;
+        if let Some(call) = self.calls.list().into_iter().find(is_it) {
+            *identity = self.exchange.says(call.key, &description.sdp, nonce).map(Box::new);
         }
     }
 
-    fn key_of(&self, user: &UserId, call_id: Option<&str>) -> Option<CallKey> {
-        let agree = |ours: Option<&str>| ours.is_none() || call_id.is_none() || ours == call_id;
-        let calls = self.calls.list();
-        calls.iter().find(|call| call.user == *user && agree(call.call_id.as_deref())).map(|call| call.key)
+    pub(super) fn call(&self, key: CallKey) -> Option<CallInfo> {
+        self.calls.list().into_iter().find(|call| call.key == key)
     }
 }
 

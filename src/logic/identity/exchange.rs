@@ -3,20 +3,25 @@
 //!
 //! Who answers signs in the answer, who offers in a `proof` after that, each over what both have said. So nothing but an
 //! offer is ever unsigned, and nothing flows on the word of an offer alone.
+//!
+//! What comes with a description counts when a connection takes the description, and not before: others that arrive, and
+//! that nobody takes, change nothing. What was signed once is said again as it was, and never signed anew.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use ring::digest::{SHA256, digest};
+
 use super::{Half, Side, SigningKey, fingerprints, signed};
 use crate::protocol::{Identity, Key, Nonce, Signature, UserId};
 
-/// How long after our answer the other side's proof may take.
-pub const PROOF_TIMEOUT: Duration = Duration::from_secs(15);
-/// Calls of one user that are kept, ended or never begun ones among them; one more, and the oldest that is not verified goes.
-const MOST_EACH: usize = 4;
-/// Calls that are kept in all. More than there can be at once; one more, and the oldest goes of those who have none.
-const MOST: usize = 256;
+/// How long the other side's proof may take once its connection is up: longer than signaling is away on a bad network.
+pub const PROOF_TIMEOUT: Duration = Duration::from_secs(30);
+/// Descriptions of one user of which it is kept what came with them, until a connection takes them; the oldest goes.
+pub(super) const SHOWN_EACH: usize = 4;
+/// The same of all users.
+pub(super) const SHOWN: usize = 256;
 
 /// What is done with those who do not show who they are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,7 +31,7 @@ pub enum Unverified {
     Refuse,
 }
 
-/// What a message has shown.
+/// What a description or a proof has shown.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Heard {
     /// The other side is who it says: media may flow. To be sent to it, where we have offered: our proof.
@@ -39,8 +44,8 @@ pub enum Heard {
     Wrong(&'static str),
 }
 
-/// The exchange of one side with all others.
-pub struct Exchange {
+/// The exchange of one side with all others; `K` names a call.
+pub struct Exchange<K> {
     me: UserId,
     signer: Arc<SigningKey>,
     /// The household's key, from a source in which the server of today has no say.
@@ -48,17 +53,31 @@ pub struct Exchange {
     /// The household's word for our own key.
     vouch: Option<Signature>,
     unverified: Unverified,
-    /// The oldest first.
-    calls: VecDeque<Call>,
+    /// What came with descriptions that no connection has taken, the oldest first.
+    pub(super) shown: VecDeque<Shown>,
+    /// As many as there are connections.
+    pub(super) calls: Vec<Call<K>>,
 }
 
-struct Call {
+pub(super) struct Shown {
+    pub from: UserId,
+    description: [u8; 32],
+    identity: Identity,
+}
+
+pub(super) struct Call<K> {
+    key: K,
     user: UserId,
     call_id: Option<String>,
     side: Side,
-    ours: Option<Half>,
+    /// Our half of the exchange under way, and what went out with it for which description.
+    ours: Option<(Half, [u8; 32], Option<Identity>)>,
     theirs: Option<Theirs>,
-    state: State,
+    /// Our proof, where we have offered.
+    proof: Option<Signature>,
+    trust: Trust,
+    /// When a connection that is up and not trusted is given up.
+    until: Option<Instant>,
     /// The other side's fingerprints, where they were found to be those of its key.
     verified: Option<String>,
 }
@@ -70,27 +89,28 @@ struct Theirs {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum State {
-    Open,
-    /// We have answered and signed.
-    AwaitsProof {
-        until: Instant,
-    },
+enum Trust {
+    None,
     /// Who the other side is, nobody knows or needs to.
     Allowed,
-    Settled,
+    Verified,
 }
 
-impl Exchange {
+const NOT_SHOWN: &str = "the other side does not show who it is";
+const NOT_VOUCHED_FOR: &str = "the household does not vouch for the key that the other side shows";
+const NOT_SIGNED: &str = "the connection is not with the one who has the other side's key: somebody sits in between";
+
+impl<K: Copy + PartialEq> Exchange<K> {
     /// `unverified`: `None` goes by whether there is a household that could vouch for anybody.
     pub fn new(
         me: UserId,
         signer: Arc<SigningKey>,
         household: Option<Key>,
         unverified: Option<Unverified>,
-    ) -> Exchange {
-        let calls = VecDeque::new();
-        let mut exchange = Exchange { me, signer, household, vouch: None, unverified: Unverified::Refuse, calls };
+    ) -> Exchange<K> {
+        let (shown, calls) = (VecDeque::new(), Vec::new());
+        let mut exchange =
+            Exchange { me, signer, household, vouch: None, unverified: Unverified::Refuse, shown, calls };
         exchange.set_unverified(unverified);
         exchange
     }
@@ -110,259 +130,240 @@ impl Exchange {
     }
 
     /// Whether media may flow in that call.
-    pub fn trusts(&self, user: &UserId, call_id: Option<&str>) -> bool {
-        self.find(user, call_id).is_some_and(|call| call.state == State::Allowed || call.is_verified())
+    pub fn trusts(&self, key: K) -> bool {
+        self.find(key).is_some_and(|call| call.trust != Trust::None)
     }
 
     /// Whether the other side of that call is known to be who it says.
-    pub fn is_verified(&self, user: &UserId, call_id: Option<&str>) -> bool {
-        self.find(user, call_id).is_some_and(Call::is_verified)
+    pub fn is_verified(&self, key: K) -> bool {
+        self.find(key).is_some_and(|call| call.trust == Trust::Verified)
     }
 
-    /// An offer has come. `in_call` are those of whom nothing must be forgotten.
-    pub fn offered(
-        &mut self,
-        from: &UserId,
-        call_id: Option<&str>,
-        sdp: &str,
-        identity: Option<&Identity>,
-        in_call: impl Fn(&UserId) -> bool,
-    ) -> Heard {
-        let heard = self.hear_offer(from, call_id, sdp, identity, in_call);
-        self.unless_wrong(from, call_id, heard)
-    }
-
-    /// An answer has come.
-    pub fn answered(&mut self, from: &UserId, call_id: Option<&str>, sdp: &str, identity: Option<&Identity>) -> Heard {
-        let heard = self.hear_answer(from, call_id, sdp, identity);
-        self.unless_wrong(from, call_id, heard)
-    }
-
-    /// The proof of one who has offered. What comes for no call, or once more, proves nothing new.
-    pub fn proved(&mut self, from: &UserId, call_id: Option<&str>, signature: &Signature) -> Heard {
-        let heard = self.hear_proof(from, call_id, signature);
-        self.unless_wrong(from, call_id, heard)
-    }
-
-    /// After a single wrong word nothing counts any more that was said before.
-    fn unless_wrong(&mut self, from: &UserId, call_id: Option<&str>, heard: Heard) -> Heard {
-        if let Heard::Wrong(_) = heard
-            && let Some(at) = self.at(from, call_id)
+    /// A description has come, with this.
+    pub fn shows(&mut self, from: &UserId, sdp: &str, identity: Option<&Identity>) {
+        let Some(identity) = identity.filter(|_| self.household.is_some()) else { return };
+        let description = hash(sdp);
+        self.shown.retain(|shown| shown.from != *from || shown.description != description);
+        if self.shown.iter().filter(|shown| shown.from == *from).count() >= SHOWN_EACH
+            && let Some(at) = self.shown.iter().position(|shown| shown.from == *from)
         {
-            self.calls.remove(at);
+            self.shown.remove(at);
         }
-        heard
+        if self.shown.len() >= SHOWN {
+            self.shown.pop_front();
+        }
+        self.shown.push_back(Shown { from: from.clone(), description, identity: identity.clone() });
     }
 
-    fn hear_offer(
-        &mut self,
-        from: &UserId,
-        call_id: Option<&str>,
-        sdp: &str,
-        identity: Option<&Identity>,
-        in_call: impl Fn(&UserId) -> bool,
-    ) -> Heard {
+    /// Whether an offer shows so little that no call is to come of it.
+    pub fn is_worthless(&self, from: &UserId, sdp: &str) -> Option<&'static str> {
+        match (self.unverified, self.household) {
+            (Unverified::Refuse, _) if self.identity(from, sdp).is_none() => Some(NOT_SHOWN),
+            (_, Some(_)) => {
+                let identity = self.identity(from, sdp)?;
+                (!self.is_vouched_for(from, identity)).then_some(NOT_VOUCHED_FOR)
+            }
+            (Unverified::Refuse | Unverified::Allow, None) => None,
+        }
+    }
+
+    /// A connection takes the other side's offer.
+    pub fn takes_offer(&mut self, key: K, from: &UserId, call_id: Option<&str>, sdp: &str, now: Instant) -> Heard {
         let shown = fingerprints(sdp);
-        let verified = self.find(from, call_id).and_then(|call| call.verified.clone());
-        let is_same = verified.as_ref() == Some(&shown);
-        let theirs = match identity.filter(|_| self.household.is_some()) {
-            Some(identity) => match self.known(from, &shown, identity) {
-                Some(theirs) => Some(theirs),
-                None => return Heard::Wrong(NOT_VOUCHED_FOR),
-            },
-            None => None,
+        let theirs = match self.half(from, sdp, &shown) {
+            Ok(theirs) => theirs,
+            Err(why) => return self.wrong(key, why),
         };
-        let state = match (&theirs, self.unverified) {
-            _ if is_same => State::Settled,
-            (Some(_), _) => State::Open,
-            (None, Unverified::Allow) if verified.is_none() => State::Allowed,
+        let earlier = self.take(key);
+        let (verified, until) = earlier.map_or((None, None), |call| (call.verified, call.until.or(Some(now))));
+        let trust = match (&theirs, self.unverified) {
+            _ if verified.as_ref() == Some(&shown) => Trust::Verified,
+            (Some(_), _) => Trust::None,
+            (None, Unverified::Allow) if verified.is_none() => Trust::Allowed,
             (None, Unverified::Allow | Unverified::Refuse) => return Heard::Wrong(NOT_SHOWN),
         };
-        // The same offer once more gets the same answer.
-        let is_repeated = |call: &Call| call.side == Side::Answers && call.theirs.is_some() && call.theirs == theirs;
-        if !self.find(from, call_id).is_some_and(is_repeated) {
-            let ours = None;
-            let call_id = call_id.map(str::to_owned);
-            let call = Call { user: from.clone(), call_id, side: Side::Answers, ours, theirs, state, verified };
-            self.keep(call, in_call);
-        }
-        match state {
-            State::Settled => Heard::Verified(None),
-            State::Allowed => Heard::Unverified,
-            State::Open | State::AwaitsProof { .. } => Heard::Pending,
+        // In a call that was up already time begins to run at once.
+        let until = until.filter(|_| trust == Trust::None).map(|_| now + PROOF_TIMEOUT);
+        let (user, call_id) = (from.clone(), call_id.map(str::to_owned));
+        let (side, ours, proof) = (Side::Answers, None, None);
+        self.calls.push(Call { key, user, call_id, side, ours, theirs, proof, trust, until, verified });
+        match trust {
+            Trust::None => Heard::Pending,
+            Trust::Allowed => Heard::Unverified,
+            Trust::Verified => Heard::Verified(None),
         }
     }
 
-    /// What goes with our answer.
-    pub fn answer(
-        &mut self,
-        to: &UserId,
-        call_id: Option<&str>,
-        sdp: &str,
-        nonce: Nonce,
-        now: Instant,
-    ) -> Option<Identity> {
+    /// We offer in a call.
+    pub fn offers(&mut self, key: K, to: &UserId, call_id: Option<&str>) {
+        let earlier = self.take(key);
+        let (verified, trust) = earlier.map_or((None, Trust::None), |call| (call.verified, call.trust));
+        let (user, call_id) = (to.clone(), call_id.map(str::to_owned));
+        let (side, ours, theirs, proof, until) = (Side::Offers, None, None, None, None);
+        self.calls.push(Call { key, user, call_id, side, ours, theirs, proof, trust, until, verified });
+    }
+
+    /// What goes with a description of ours: the same whenever it is said.
+    pub fn says(&mut self, key: K, sdp: &str, nonce: Nonce) -> Option<Identity> {
         let (me, vouch, signer) = (self.me.clone(), self.vouch, self.signer.clone());
-        let call = self.find_mut(to, call_id).filter(|call| call.side == Side::Answers)?;
-        let ours = call.says(me, sdp, nonce);
-        let theirs = call.theirs.as_ref()?;
-        let signature = signer.sign(&signed(Side::Answers, call_id, &theirs.half, &ours));
-        if call.state == State::Open {
-            call.state = State::AwaitsProof { until: now + PROOF_TIMEOUT };
+        let call = self.calls.iter_mut().find(|call| call.key == key)?;
+        let description = hash(sdp);
+        if let Some((_, said, identity)) = &call.ours
+            && *said == description
+        {
+            return identity.clone();
         }
-        Some(Identity { key: signer.public(), vouch: vouch?, nonce: ours.nonce, signature: Some(signature) })
+        // Something else than what was said in this exchange is no part of it.
+        if call.ours.is_some() && call.side == Side::Answers {
+            return None;
+        }
+        let ours = Half { user: me, fingerprints: fingerprints(sdp), nonce };
+        let signature = match (call.side, &call.theirs) {
+            (Side::Offers, _) => Some(None),
+            (Side::Answers, Some(theirs)) => {
+                let text = signed(Side::Answers, call.call_id.as_deref(), &theirs.half, &ours);
+                Some(Some(signer.sign(&text)))
+            }
+            (Side::Answers, None) => None,
+        };
+        let key = signer.public();
+        let identity = signature.zip(vouch).map(|(signature, vouch)| Identity { key, vouch, nonce, signature });
+        call.ours = Some((ours, description, identity.clone()));
+        identity
     }
 
-    /// What goes with our offer.
-    pub fn offer(
-        &mut self,
-        to: &UserId,
-        call_id: Option<&str>,
-        sdp: &str,
-        nonce: Nonce,
-        in_call: impl Fn(&UserId) -> bool,
-    ) -> Option<Identity> {
-        if self.find(to, call_id).is_none_or(|call| call.side != Side::Offers) {
-            let verified = self.find(to, call_id).and_then(|call| call.verified.clone());
-            let (user, call_id) = (to.clone(), call_id.map(str::to_owned));
-            let state = State::Open;
-            let call = Call { user, call_id, side: Side::Offers, ours: None, theirs: None, state, verified };
-            self.keep(call, in_call);
-        }
-        let (me, vouch, key) = (self.me.clone(), self.vouch, self.signer.public());
-        let ours = self.find_mut(to, call_id)?.says(me, sdp, nonce);
-        Some(Identity { key, vouch: vouch?, nonce: ours.nonce, signature: None })
-    }
-
-    fn hear_answer(&mut self, from: &UserId, call_id: Option<&str>, sdp: &str, identity: Option<&Identity>) -> Heard {
+    /// A connection takes the answer to our offer.
+    pub fn takes_answer(&mut self, key: K, sdp: &str) -> Heard {
+        let Some(call) = self.find(key).filter(|call| call.side == Side::Offers) else {
+            return self.wrong(key, NOT_SIGNED);
+        };
+        let (from, call_id, verified) = (call.user.clone(), call.call_id.clone(), call.verified.clone());
+        let ours = call.ours.as_ref().map(|(ours, ..)| ours.clone());
         let shown = fingerprints(sdp);
-        let Some(call) = self.find(from, call_id).filter(|call| call.side == Side::Offers) else {
-            return Heard::Pending;
+        let identity = self.identity(&from, sdp).cloned();
+        let theirs = match self.half(&from, sdp, &shown) {
+            Ok(theirs) => theirs,
+            Err(why) => return self.wrong(key, why),
         };
-        let Some(identity) = identity.filter(|_| self.household.is_some()) else {
-            if call.verified.as_ref() == Some(&shown) {
-                return Heard::Verified(None);
-            }
-            if self.unverified == Unverified::Refuse || call.verified.is_some() {
-                return Heard::Wrong(NOT_SHOWN);
-            }
-            if let Some(call) = self.find_mut(from, call_id) {
-                call.state = State::Allowed;
-            }
-            return Heard::Unverified;
+        let is_same = verified.as_ref() == Some(&shown);
+        let (Some(theirs), Some(identity)) = (theirs, identity) else {
+            return match (is_same, self.unverified) {
+                (true, _) => self.trust(key, Trust::Verified, None, None),
+                (false, Unverified::Allow) if verified.is_none() => self.trust(key, Trust::Allowed, None, None),
+                (false, Unverified::Allow | Unverified::Refuse) => self.wrong(key, NOT_SHOWN),
+            };
         };
-        let Some(theirs) = self.known(from, &shown, identity) else { return Heard::Wrong(NOT_VOUCHED_FOR) };
-        let (Some(ours), Some(signature)) = (&call.ours, identity.signature) else { return Heard::Wrong(NOT_SIGNED) };
-        if !theirs.key.has_signed(&signed(Side::Answers, call_id, ours, &theirs.half), &signature) {
-            return Heard::Wrong(NOT_SIGNED);
+        let (Some(ours), Some(signature)) = (ours, identity.signature) else { return self.wrong(key, NOT_SIGNED) };
+        if !theirs.key.has_signed(&signed(Side::Answers, call_id.as_deref(), &ours, &theirs.half), &signature) {
+            return self.wrong(key, NOT_SIGNED);
         }
-        let proof = self.signer.sign(&signed(Side::Offers, call_id, ours, &theirs.half));
-        if let Some(call) = self.find_mut(from, call_id) {
-            call.settle(theirs);
-        }
-        Heard::Verified(Some(proof))
+        let proof = self.signer.sign(&signed(Side::Offers, call_id.as_deref(), &ours, &theirs.half));
+        self.trust(key, Trust::Verified, Some(theirs), Some(proof))
     }
 
-    fn hear_proof(&mut self, from: &UserId, call_id: Option<&str>, signature: &Signature) -> Heard {
-        let Some(call) = self.find_mut(from, call_id) else { return Heard::Pending };
-        let State::AwaitsProof { .. } = call.state else { return Heard::Pending };
-        let (Some(ours), Some(theirs)) = (&call.ours, call.theirs.clone()) else { return Heard::Pending };
-        if !theirs.key.has_signed(&signed(Side::Offers, call_id, &theirs.half, ours), signature) {
-            return Heard::Wrong(NOT_SIGNED);
+    /// The proof of one who has offered, and which call it is for. What comes for no call, or once more, proves nothing new.
+    pub fn proved(&mut self, from: &UserId, call_id: Option<&str>, signature: &Signature) -> Option<(K, Heard)> {
+        let is_meant = |call: &&Call<K>| {
+            call.user == *from && (call.call_id.is_none() || call_id.is_none() || call.call_id.as_deref() == call_id)
+        };
+        let call = self.calls.iter().find(is_meant)?;
+        let (Side::Answers, Trust::None, Some(theirs)) = (call.side, call.trust, call.theirs.clone()) else {
+            return None;
+        };
+        let (ours, ..) = call.ours.as_ref()?;
+        let text = signed(Side::Offers, call.call_id.as_deref(), &theirs.half, ours);
+        let key = call.key;
+        let heard = match theirs.key.has_signed(&text, signature) {
+            true => self.trust(key, Trust::Verified, Some(theirs), None),
+            false => self.wrong(key, NOT_SIGNED),
+        };
+        Some((key, heard))
+    }
+
+    /// Media has a way: from now on the other side has a time to show who it is.
+    pub fn connected(&mut self, key: K, now: Instant) {
+        if let Some(call) = self.calls.iter_mut().find(|call| call.key == key && call.trust == Trust::None) {
+            call.until.get_or_insert(now + PROOF_TIMEOUT);
         }
-        call.settle(theirs);
-        Heard::Verified(None)
+    }
+
+    /// Proofs of ours, which may have been lost: of the calls with that user, or of all.
+    pub fn proofs(&self, user: Option<&UserId>) -> Vec<(UserId, Option<String>, Signature)> {
+        let with = |call: &&Call<K>| user.is_none_or(|user| call.user == *user);
+        let proof = |call: &Call<K>| Some((call.user.clone(), call.call_id.clone(), call.proof?));
+        self.calls.iter().filter(with).filter_map(proof).collect()
     }
 
     /// The call is over.
-    pub fn forget(&mut self, user: &UserId, call_id: Option<&str>) {
-        self.calls.retain(|call| !call.is(user, call_id));
+    pub fn ended(&mut self, key: K) {
+        self.take(key);
     }
 
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.calls.iter().filter_map(Call::until).min()
+        self.calls.iter().filter_map(|call| call.until).min()
     }
 
-    /// A call whose proof did not come in time; each is told once.
-    pub fn late(&mut self, now: Instant) -> Option<(UserId, Option<String>)> {
-        let at = self.calls.iter().position(|call| call.until().is_some_and(|until| until <= now))?;
-        self.calls.remove(at).map(|call| (call.user, call.call_id))
+    /// A call whose other side did not show in time who it is; each is told once.
+    pub fn late(&mut self, now: Instant) -> Option<K> {
+        let key = self.calls.iter().find(|call| call.until.is_some_and(|until| until <= now))?.key;
+        self.take(key);
+        Some(key)
     }
 
-    /// The other half, where the household vouches for its key.
-    fn known(&self, from: &UserId, fingerprints: &str, identity: &Identity) -> Option<Theirs> {
-        let vouched = self.household?.vouches_for(from, &identity.key, &identity.vouch);
+    /// What came with a description of somebody's, where the household vouches for it.
+    fn half(&self, from: &UserId, sdp: &str, fingerprints: &str) -> Result<Option<Theirs>, &'static str> {
+        let Some(identity) = self.identity(from, sdp) else { return Ok(None) };
+        if !self.is_vouched_for(from, identity) {
+            return Err(NOT_VOUCHED_FOR);
+        }
         let half = Half { user: from.clone(), fingerprints: fingerprints.to_owned(), nonce: identity.nonce };
-        vouched.then_some(Theirs { half, key: identity.key })
+        Ok(Some(Theirs { half, key: identity.key }))
     }
 
-    /// Basic clients send no call ID: then it is the latest with that user.
-    fn at(&self, user: &UserId, call_id: Option<&str>) -> Option<usize> {
-        let may_be = |call: &Call| call.user == *user && (call.call_id.is_none() || call_id.is_none());
-        let exact = self.calls.iter().position(|call| call.is(user, call_id));
-        exact.or_else(|| self.calls.iter().rposition(may_be))
+    fn is_vouched_for(&self, from: &UserId, identity: &Identity) -> bool {
+        self.household.is_some_and(|household| household.vouches_for(from, &identity.key, &identity.vouch))
     }
 
-    fn find(&self, user: &UserId, call_id: Option<&str>) -> Option<&Call> {
-        self.at(user, call_id).and_then(|at| self.calls.get(at))
+    fn identity(&self, from: &UserId, sdp: &str) -> Option<&Identity> {
+        let description = hash(sdp);
+        let shown = self.shown.iter().find(|shown| shown.from == *from && shown.description == description);
+        shown.map(|shown| &shown.identity)
     }
 
-    fn find_mut(&mut self, user: &UserId, call_id: Option<&str>) -> Option<&mut Call> {
-        self.at(user, call_id).and_then(|at| self.calls.get_mut(at))
-    }
-
-    fn keep(&mut self, call: Call, in_call: impl Fn(&UserId) -> bool) {
-        self.forget(&call.user, call.call_id.as_deref());
-        let of_them = self.calls.iter().filter(|other| other.user == call.user).count();
-        let oldest = |other: &Call| other.user == call.user && other.verified.is_none();
-        if of_them >= MOST_EACH
-            && let Some(at) = self.calls.iter().position(oldest)
-        {
-            self.calls.remove(at);
+    fn trust(&mut self, key: K, trust: Trust, theirs: Option<Theirs>, proof: Option<Signature>) -> Heard {
+        if let Some(call) = self.calls.iter_mut().find(|call| call.key == key) {
+            if let Some(theirs) = theirs {
+                call.verified = Some(theirs.half.fingerprints.clone());
+                call.theirs = Some(theirs);
+            }
+            (call.trust, call.until) = (trust, None);
+            call.proof = proof.or(call.proof);
         }
-        if self.calls.len() >= MOST
-            && let Some(at) = self.calls.iter().position(|other| !in_call(&other.user))
-        {
-            self.calls.remove(at);
+        match trust {
+            Trust::None => Heard::Pending,
+            Trust::Allowed => Heard::Unverified,
+            Trust::Verified => Heard::Verified(proof),
         }
-        self.calls.push_back(call);
+    }
+
+    /// After a single wrong word nothing counts any more that was said before.
+    fn wrong(&mut self, key: K, why: &'static str) -> Heard {
+        self.take(key);
+        Heard::Wrong(why)
+    }
+
+    fn find(&self, key: K) -> Option<&Call<K>> {
+        self.calls.iter().find(|call| call.key == key)
+    }
+
+    fn take(&mut self, key: K) -> Option<Call<K>> {
+        let at = self.calls.iter().position(|call| call.key == key)?;
+        Some(self.calls.swap_remove(at))
     }
 }
 
-const NOT_SHOWN: &str = "the other side does not show who it is";
-const NOT_VOUCHED_FOR: &str = "the household does not vouch for the key that the other side shows";
-const NOT_SIGNED: &str = "the connection is not with the one who has the other side's key: somebody sits in between";
-
-impl Call {
-    fn is(&self, user: &UserId, call_id: Option<&str>) -> bool {
-        self.user == *user && self.call_id.as_deref() == call_id
-    }
-
-    /// Our half; its nonce stays as long as what we say is the same.
-    fn says(&mut self, me: UserId, sdp: &str, nonce: Nonce) -> Half {
-        let fingerprints = fingerprints(sdp);
-        let said = self.ours.take().filter(|ours| ours.fingerprints == fingerprints);
-        let ours = said.unwrap_or(Half { user: me, fingerprints, nonce });
-        self.ours = Some(ours.clone());
-        ours
-    }
-
-    fn settle(&mut self, theirs: Theirs) {
-        self.verified = Some(theirs.half.fingerprints.clone());
-        (self.theirs, self.state) = (Some(theirs), State::Settled);
-    }
-
-    /// Whether what they say now is what was verified. Whoever has no key to a fingerprint gets no further than DTLS.
-    fn is_verified(&self) -> bool {
-        let is_said =
-            |verified: &String| self.theirs.as_ref().is_none_or(|theirs| theirs.half.fingerprints == *verified);
-        self.verified.as_ref().is_some_and(is_said)
-    }
-
-    fn until(&self) -> Option<Instant> {
-        match self.state {
-            State::AwaitsProof { until } => Some(until),
-            State::Open | State::Allowed | State::Settled => None,
-        }
-    }
+fn hash(sdp: &str) -> [u8; 32] {
+    let mut hash = [0; 32];
+    hash.iter_mut().zip(digest(&SHA256, sdp.as_bytes()).as_ref()).for_each(|(to, from)| *to = *from);
+    hash
 }

@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use ring::rand::SystemRandom;
 use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair};
 
+use super::exchange::{SHOWN, SHOWN_EACH};
 use super::*;
 use crate::protocol::Identity;
 
@@ -23,7 +24,7 @@ fn sdp(fingerprint: &str) -> String {
 }
 
 /// Somebody with a key that the household vouches for.
-fn party(name: &str, seed: u8, unverified: Unverified) -> Exchange {
+fn party(name: &str, seed: u8, unverified: Unverified) -> Exchange<u8> {
     let (signer, household) = (key(seed), key(HOUSEHOLD));
     let vouch = household.vouch(Kind::Person, &id(name), &signer.public());
     let mut party = Exchange::new(id(name), signer, Some(household.public()), Some(unverified));
@@ -71,74 +72,146 @@ fn a_vouch_and_a_join_count_for_one_thing_each() {
     assert!(!device.public().joins("door.example:443", &id("door"), &Encoded([8; 32]), &signature));
 }
 
+/// Anna calls the door: what both say, and what the door's machine heard first.
+struct Spoken {
+    door: Exchange<u8>,
+    anna: Exchange<u8>,
+    proof: Signature,
+}
+
+const CALL: Option<&str> = Some("c1");
+
+fn spoken(now: Instant) -> Spoken {
+    let (mut door, mut anna) = (party("door", 2, Unverified::Refuse), party("anna", 3, Unverified::Refuse));
+    anna.offers(1, &id("door"), CALL);
+    let offer = anna.says(1, &sdp("a"), nonce(1));
+    door.shows(&id("anna"), &sdp("a"), offer.as_ref());
+    assert_eq!(door.is_worthless(&id("anna"), &sdp("a")), None);
+    assert_eq!(door.takes_offer(1, &id("anna"), CALL, &sdp("a"), now), Heard::Pending);
+    let answer = door.says(1, &sdp("d"), nonce(2));
+    // Said once more, it is the same.
+    assert_eq!(door.says(1, &sdp("d"), nonce(9)), answer);
+    assert!(!door.trusts(1));
+    anna.shows(&id("door"), &sdp("d"), answer.as_ref());
+    let Heard::Verified(Some(proof)) = anna.takes_answer(1, &sdp("d")) else { panic!() };
+    assert!(anna.is_verified(1));
+    assert_eq!(anna.proofs(Some(&id("door"))), [(id("door"), CALL.map(str::to_owned), proof)]);
+    Spoken { door, anna, proof }
+}
+
 #[test]
 fn both_know_each_other_after_three_messages() {
     let now = Instant::now();
-    let mut door = party("door", 2, Unverified::Refuse);
-    let mut anna = party("anna", 3, Unverified::Refuse);
-    let call = Some("c1");
-    let offer = anna.offer(&id("door"), call, &sdp("a"), nonce(1), |_| false);
-    assert_eq!(door.offered(&id("anna"), call, &sdp("a"), offer.as_ref(), |_| false), Heard::Pending);
-    let answer = door.answer(&id("anna"), call, &sdp("d"), nonce(2), now);
-    // Said once more, it is the same.
-    assert_eq!(door.offered(&id("anna"), call, &sdp("a"), offer.as_ref(), |_| false), Heard::Pending);
-    assert_eq!(door.answer(&id("anna"), call, &sdp("d"), nonce(9), now), answer);
-    assert!(!door.trusts(&id("anna"), call) && door.poll_timeout() == Some(now + PROOF_TIMEOUT));
-    let Heard::Verified(Some(proof)) = anna.answered(&id("door"), call, &sdp("d"), answer.as_ref()) else { panic!() };
-    assert_eq!(door.proved(&id("anna"), call, &proof), Heard::Verified(None));
-    assert!(door.trusts(&id("anna"), call) && anna.trusts(&id("door"), call) && door.poll_timeout().is_none());
+    let Spoken { mut door, anna, proof } = spoken(now);
+    assert_eq!(door.proved(&id("anna"), CALL, &proof), Some((1, Heard::Verified(None))));
+    assert!(door.trusts(1) && anna.trusts(1) && door.poll_timeout().is_none());
+    assert_eq!(door.proved(&id("anna"), CALL, &proof), None, "once more it proves nothing new");
     // A later description of the same connection needs no more, and another connection everything anew.
-    assert_eq!(door.offered(&id("anna"), call, &sdp("a"), None, |_| false), Heard::Verified(None));
-    assert!(matches!(door.offered(&id("anna"), call, &sdp("x"), None, |_| false), Heard::Wrong(_)));
-    assert_eq!(door.offered(&id("anna"), call, &sdp("x"), offer.as_ref(), |_| false), Heard::Pending);
-    assert!(!door.trusts(&id("anna"), call));
-    door.forget(&id("anna"), call);
-    assert!(!door.is_verified(&id("anna"), call));
+    assert_eq!(door.takes_offer(1, &id("anna"), CALL, &sdp("a"), now), Heard::Verified(None));
+    assert!(matches!(door.takes_offer(1, &id("anna"), CALL, &sdp("x"), now), Heard::Wrong(_)));
+    assert!(!door.trusts(1), "after a wrong word nothing counts");
+}
+
+#[test]
+fn another_connection_in_a_call_is_checked_anew() {
+    let now = Instant::now();
+    let Spoken { mut door, mut anna, proof } = spoken(now);
+    door.proved(&id("anna"), CALL, &proof);
+    anna.offers(1, &id("door"), CALL);
+    let offer = anna.says(1, &sdp("b"), nonce(5));
+    door.shows(&id("anna"), &sdp("b"), offer.as_ref());
+    assert_eq!(door.takes_offer(1, &id("anna"), CALL, &sdp("b"), now), Heard::Pending);
+    assert!(!door.trusts(1) && door.poll_timeout() == Some(now + PROOF_TIMEOUT));
+    let answer = door.says(1, &sdp("d2"), nonce(6));
+    anna.shows(&id("door"), &sdp("d2"), answer.as_ref());
+    let Heard::Verified(Some(proof)) = anna.takes_answer(1, &sdp("d2")) else { panic!() };
+    assert_eq!(door.proved(&id("anna"), CALL, &proof), Some((1, Heard::Verified(None))));
+}
+
+/// What is heard and taken by no connection must not get into what is signed, however often that is said again.
+#[test]
+fn what_no_connection_takes_changes_nothing() {
+    let now = Instant::now();
+    let (mut door, mut anna) = (party("door", 2, Unverified::Refuse), party("anna", 3, Unverified::Refuse));
+    anna.offers(1, &id("door"), CALL);
+    let offer = anna.says(1, &sdp("a"), nonce(1));
+    // Somebody's own connection, with all that Anna says of herself, is quicker.
+    door.shows(&id("anna"), &sdp("eeee"), offer.as_ref());
+    assert_eq!(door.takes_offer(1, &id("anna"), CALL, &sdp("eeee"), now), Heard::Pending);
+    let answer = door.says(1, &sdp("d"), nonce(2));
+    // Hers comes, and is too old to be taken; then the answer is said again.
+    door.shows(&id("anna"), &sdp("a"), offer.as_ref());
+    assert_eq!(door.says(1, &sdp("d"), nonce(3)), answer);
+    anna.shows(&id("door"), &sdp("d"), answer.as_ref());
+    assert!(matches!(anna.takes_answer(1, &sdp("d")), Heard::Wrong(_)));
+    let forged = key(3).sign(&signed(
+        Side::Offers,
+        CALL,
+        &Half { user: id("anna"), fingerprints: fingerprints(&sdp("a")), nonce: nonce(1) },
+        &Half { user: id("door"), fingerprints: fingerprints(&sdp("d")), nonce: nonce(2) },
+    ));
+    assert!(matches!(door.proved(&id("anna"), CALL, &forged), Some((1, Heard::Wrong(_)))));
+    assert!(!door.trusts(1));
 }
 
 #[test]
 fn who_shows_nothing_is_taken_where_that_is_allowed() {
-    for (unverified, heard) in [(Unverified::Allow, true), (Unverified::Refuse, false)] {
+    let now = Instant::now();
+    for (unverified, allowed) in [(Unverified::Allow, true), (Unverified::Refuse, false)] {
         let mut door = party("door", 2, unverified);
-        let said = door.offered(&id("anna"), None, &sdp("a"), None, |_| false);
-        assert_eq!((said == Heard::Unverified, door.trusts(&id("anna"), None)), (heard, heard));
-        door.offer(&id("ben"), Some("c"), &sdp("d"), nonce(1), |_| false);
-        let said = door.answered(&id("ben"), Some("c"), &sdp("b"), None);
-        assert_eq!((said == Heard::Unverified, door.trusts(&id("ben"), Some("c"))), (heard, heard));
-        assert!(!door.is_verified(&id("ben"), Some("c")));
+        assert_eq!(door.is_worthless(&id("anna"), &sdp("a")).is_none(), allowed);
+        let said = door.takes_offer(1, &id("anna"), None, &sdp("a"), now);
+        assert_eq!((said == Heard::Unverified, door.trusts(1)), (allowed, allowed));
+        door.offers(2, &id("ben"), CALL);
+        door.says(2, &sdp("d"), nonce(1));
+        let said = door.takes_answer(2, &sdp("b"));
+        assert_eq!((said == Heard::Unverified, door.trusts(2)), (allowed, allowed));
+        assert!(!door.is_verified(2));
+        // What is wrong is wrong there, too.
+        let mut mallory = Exchange::new(id("anna"), key(9), Some(key(9).public()), None);
+        mallory.set_vouch(Some(key(9).vouch(Kind::Person, &id("anna"), &key(9).public())));
+        mallory.offers(1, &id("door"), None);
+        let shown = mallory.says(1, &sdp("m"), nonce(1));
+        door.shows(&id("anna"), &sdp("m"), shown.as_ref());
+        assert!(door.is_worthless(&id("anna"), &sdp("m")).is_some());
+        assert!(matches!(door.takes_offer(3, &id("anna"), None, &sdp("m"), now), Heard::Wrong(_)));
     }
+    // Without a household there is nothing to check with.
+    let mut door = Exchange::new(id("door"), key(2), None, None);
+    let mut anna = party("anna", 3, Unverified::Allow);
+    anna.offers(1, &id("door"), None);
+    door.shows(&id("anna"), &sdp("a"), anna.says(1, &sdp("a"), nonce(1)).as_ref());
+    assert_eq!(door.takes_offer(1, &id("anna"), None, &sdp("a"), now), Heard::Unverified);
 }
 
 #[test]
-fn one_who_never_proves_it_is_late() {
+fn one_who_never_proves_it_is_late_once_there_is_a_connection() {
     let now = Instant::now();
-    let mut door = party("door", 2, Unverified::Allow);
-    let mut anna = party("anna", 3, Unverified::Allow);
-    let offer = anna.offer(&id("door"), None, &sdp("a"), nonce(1), |_| false);
-    door.offered(&id("anna"), None, &sdp("a"), offer.as_ref(), |_| false);
-    assert_eq!(door.poll_timeout(), None, "it may ring for as long as it likes");
-    door.answer(&id("anna"), None, &sdp("d"), nonce(2), now);
+    let Spoken { mut door, .. } = spoken(now);
+    assert_eq!(door.poll_timeout(), None, "it may ring, and look for a path, as long as it likes");
+    door.connected(1, now);
+    door.connected(1, now + PROOF_TIMEOUT / 2);
+    assert_eq!(door.poll_timeout(), Some(now + PROOF_TIMEOUT));
     assert_eq!(door.late(now), None);
-    assert_eq!(door.late(now + PROOF_TIMEOUT), Some((id("anna"), None)));
+    assert_eq!(door.late(now + PROOF_TIMEOUT), Some(1));
     assert_eq!(door.late(now + PROOF_TIMEOUT), None);
 }
 
 #[test]
 fn however_many_offer_little_is_kept() {
-    let mut door = party("door", 2, Unverified::Allow);
-    let mut anna = party("anna", 3, Unverified::Allow);
-    let call = Some("mine");
-    anna.offer(&id("door"), call, &sdp("a"), nonce(1), |_| false);
-    door.offered(&id("anna"), call, &sdp("a"), None, |_| false);
+    let (mut door, mut anna) = (party("door", 2, Unverified::Refuse), party("anna", 3, Unverified::Refuse));
+    anna.offers(1, &id("door"), CALL);
+    let shown = anna.says(1, &sdp("a"), nonce(1));
     for n in 0..2000 {
-        let (user, call) = (id(&format!("user {}", n % 500)), n.to_string());
-        door.offered(&user, Some(&call), &sdp("x"), None, |user| *user == id("anna"));
+        door.shows(&id(&format!("user {}", n % 500)), &sdp(&n.to_string()), shown.as_ref());
     }
-    assert!(door.trusts(&id("anna"), call));
+    assert!(door.shown.len() <= SHOWN && door.calls.is_empty());
+    door.shows(&id("anna"), &sdp("a"), shown.as_ref());
     for n in 0..2000 {
-        door.offered(&id("anna"), Some(&n.to_string()), &sdp("x"), None, |user| *user == id("anna"));
+        door.shows(&id("mallory"), &sdp(&n.to_string()), shown.as_ref());
     }
-    assert!(!door.trusts(&id("anna"), call), "they have forgotten it themselves");
+    assert_eq!(door.is_worthless(&id("anna"), &sdp("a")), None, "one cannot push another's out");
+    assert!(door.shown.iter().filter(|shown| shown.from == id("mallory")).count() <= SHOWN_EACH);
 }
 
 /// What somebody between the two does with a message.
@@ -146,7 +219,8 @@ fn however_many_offer_little_is_kept() {
 enum Mischief {
     None,
     Drop,
-    Twice,
+    /// The message, and before it another of theirs.
+    Before,
     OtherFingerprint,
     NoIdentity,
     OtherKey,
@@ -158,7 +232,7 @@ fn mischief() -> impl Strategy<Value = Mischief> {
     prop_oneof![
         6 => Just(Mischief::None),
         1 => Just(Mischief::Drop),
-        1 => Just(Mischief::Twice),
+        1 => Just(Mischief::Before),
         1 => Just(Mischief::OtherFingerprint),
         1 => Just(Mischief::NoIdentity),
         1 => Just(Mischief::OtherKey),
@@ -167,71 +241,86 @@ fn mischief() -> impl Strategy<Value = Mischief> {
     ]
 }
 
-/// Who sits in between: knows all signatures that were ever sent, and has a key of their own that the household vouches for.
+/// Who sits in between: knows all signatures that were ever sent, and has a key that the household vouches for.
 struct Middle {
     seen: Vec<Signature>,
 }
 
 impl Middle {
-    fn meddle(&mut self, how: Mischief, sdp_text: &mut String, identity: &mut Option<Identity>) {
+    /// What the reader gets for a description, one after the other.
+    fn meddle(&mut self, how: Mischief, text: &str, identity: Option<Identity>) -> Vec<(String, Option<Identity>)> {
         let mallory = key(66);
-        if let Some(signature) = identity.as_ref().and_then(|identity| identity.signature) {
-            self.seen.push(signature);
-        }
-        match (how, identity.as_mut()) {
-            (Mischief::OtherFingerprint, _) => *sdp_text = sdp("eeee"),
-            (Mischief::NoIdentity, _) => (*sdp_text, *identity) = (sdp("eeee"), None),
-            (Mischief::OtherKey, Some(identity)) => {
-                *sdp_text = sdp("eeee");
-                identity.key = mallory.public();
-                identity.vouch = key(HOUSEHOLD).vouch(Kind::Person, &id("mallory"), &mallory.public());
-                identity.signature = identity.signature.map(|_| mallory.sign("whatever"));
+        self.seen.extend(identity.as_ref().and_then(|identity| identity.signature));
+        let own = sdp("eeee");
+        let with = |change: &dyn Fn(&mut Identity)| {
+            let mut identity = identity.clone();
+            identity.as_mut().into_iter().for_each(change);
+            identity
+        };
+        match how {
+            Mischief::None => vec![(text.to_owned(), identity)],
+            Mischief::Drop => vec![],
+            Mischief::Before => vec![(own, identity.clone()), (text.to_owned(), identity)],
+            Mischief::OtherFingerprint => vec![(own, identity)],
+            Mischief::NoIdentity => vec![(own, None)],
+            Mischief::OtherKey => {
+                let vouch = key(HOUSEHOLD).vouch(Kind::Person, &id("mallory"), &mallory.public());
+                let forged = with(&|identity| {
+                    (identity.key, identity.vouch) = (mallory.public(), vouch);
+                    identity.signature = identity.signature.map(|_| mallory.sign("whatever"));
+                });
+                vec![(own, forged)]
             }
-            (Mischief::OtherNonce, Some(identity)) => identity.nonce = nonce(66),
-            (Mischief::OldSignature, Some(identity)) => {
-                *sdp_text = sdp("eeee");
-                identity.signature = self.seen.first().copied();
+            Mischief::OtherNonce => vec![(text.to_owned(), with(&|identity| identity.nonce = nonce(66)))],
+            Mischief::OldSignature => {
+                let old = self.seen.first().copied();
+                vec![(own, with(&|identity| identity.signature = old))]
             }
-            (Mischief::None | Mischief::Drop | Mischief::Twice, _) | (_, None) => {}
         }
     }
 }
 
 proptest! {
-    /// Whatever somebody in between does, nobody takes their fingerprint for the other's.
+    /// Whatever somebody in between does, and whichever of what comes the machine of calls lets a connection take, nobody
+    /// takes their fingerprint for the other's.
     #[test]
-    fn nobody_gets_in_between(calls in prop::collection::vec((any::<bool>(), 0..3u8, [mischief(), mischief(), mischief()]), 1..12)) {
+    fn nobody_gets_in_between(
+        calls in prop::collection::vec((any::<bool>(), 0..3u8, [mischief(), mischief(), mischief()], any::<[bool; 2]>()), 1..12),
+    ) {
         let now = Instant::now();
         let mut door = party("door", 2, Unverified::Refuse);
         let mut anna = party("anna", 3, Unverified::Refuse);
         let mut middle = Middle { seen: Vec::new() };
-        for (n, (door_offers, call, how)) in calls.into_iter().enumerate() {
-            let call = format!("c{call}");
-            let call = Some(call.as_str());
-            // Each call has certificates of its own.
+        for (n, (door_offers, name, how, takes)) in calls.into_iter().enumerate() {
+            let text = format!("c{name}");
+            let call = Some(text.as_str());
+            // Each connection has a certificate of its own.
             let (of_anna, of_door) = (sdp(&format!("a{n:02}")), sdp(&format!("d{n:02}")));
             let (caller, callee, by, to, offered, answered) = match door_offers {
                 true => (&mut door, &mut anna, id("door"), id("anna"), of_door, of_anna),
                 false => (&mut anna, &mut door, id("anna"), id("door"), of_anna, of_door),
             };
-            let mut seen_offer = offered.clone();
-            let mut identity = caller.offer(&to, call, &offered, nonce(n as u8), |_| true);
-            middle.meddle(how[0], &mut seen_offer, &mut identity);
-            let mut seen_answer = None;
-            if !matches!(how[0], Mischief::Drop) {
-                for _ in 0..if matches!(how[0], Mischief::Twice) { 2 } else { 1 } {
-                    let heard = callee.offered(&by, call, &seen_offer, identity.as_ref(), |_| true);
-                    if matches!(heard, Heard::Wrong(_)) {
+            caller.offers(name, &to, call);
+            let identity = caller.says(name, &offered, nonce(n as u8));
+            let (mut taken_by_callee, mut taken_by_caller) = (None, None);
+            for (at, (text, identity)) in middle.meddle(how[0], &offered, identity).into_iter().enumerate() {
+                callee.shows(&by, &text, identity.as_ref());
+                // The first is taken; of what comes then the machine takes some.
+                if at == 0 || takes[0] {
+                    if let Heard::Wrong(_) = callee.takes_offer(name, &by, call, &text, now) {
+                        taken_by_callee = None;
                         continue;
                     }
-                    let mut text = answered.clone();
-                    let mut identity = callee.answer(&by, call, &answered, nonce(100 + n as u8), now);
-                    middle.meddle(how[1], &mut text, &mut identity);
-                    if matches!(how[1], Mischief::Drop) {
+                    taken_by_callee = Some(text);
+                }
+                let identity = callee.says(name, &answered, nonce(100 + n as u8));
+                for (text, identity) in middle.meddle(how[1], &answered, identity) {
+                    caller.shows(&to, &text, identity.as_ref());
+                    if taken_by_caller.is_some() && !takes[1] {
                         continue;
                     }
-                    let heard = caller.answered(&to, call, &text, identity.as_ref());
-                    seen_answer = Some(text);
+                    let heard = caller.takes_answer(name, &text);
+                    taken_by_caller = Some(text);
                     if let Heard::Verified(Some(mut proof)) = heard {
                         if let Mischief::OldSignature | Mischief::OtherKey = how[2] {
                             proof = middle.seen.first().copied().unwrap_or(proof);
@@ -243,14 +332,14 @@ proptest! {
                     }
                 }
             }
-            if caller.trusts(&to, call) && let Some(seen) = &seen_answer {
-                prop_assert_eq!(fingerprints(seen), fingerprints(&answered));
+            if caller.trusts(name) && let Some(taken) = &taken_by_caller {
+                prop_assert_eq!(fingerprints(taken), fingerprints(&answered));
             }
-            if callee.trusts(&by, call) && !matches!(how[0], Mischief::Drop) {
-                prop_assert_eq!(fingerprints(&seen_offer), fingerprints(&offered));
+            if callee.trusts(name) && let Some(taken) = &taken_by_callee {
+                prop_assert_eq!(fingerprints(taken), fingerprints(&offered));
             }
             if how.iter().all(|how| matches!(how, Mischief::None)) {
-                prop_assert!(caller.trusts(&to, call) && callee.trusts(&by, call));
+                prop_assert!(caller.trusts(name) && callee.trusts(name));
             }
         }
     }
