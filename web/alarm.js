@@ -8,6 +8,8 @@ export class Alarm {
 
   constructor() {
     element('alarm-close').onclick = () => this.#dialog.close();
+    // It takes a decision to have it away.
+    this.#dialog.oncancel = (event) => event.preventDefault();
   }
 
   /** @param {string} name whom the call was said to be with */

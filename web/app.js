@@ -11,7 +11,7 @@ import { Alarm } from './alarm.js';
 import { Calls } from './calls.js';
 import { Gate } from './gate.js';
 import { Household } from './household.js';
-import { loadIdentity } from './identity.js';
+import { forgetKeys, loadIdentity } from './identity.js';
 import { Incoming } from './incoming.js';
 import { Inviting } from './invite.js';
 import { Lobby } from './lobby.js';
@@ -159,7 +159,12 @@ function begin() {
  * @param {import('./access.js').Standing | null} standing
  */
 async function enter(standing) {
-  identity = await loadIdentity(standing?.vouch);
+  identity = await loadIdentity(standing?.userId ?? '', standing?.vouch);
+  // A server that no longer vouches for anybody could be anybody's.
+  if (identity?.canCheck && !identity.vouch && confirm(trust.forget)) {
+    await forgetKeys();
+    identity = null;
+  }
   account.use(standing);
   const name = standing ? standing.userId : cleanId(recall());
   if (name) join(name, standing?.name);

@@ -22,7 +22,7 @@ const GOODBYE_TIME = 200;
  * @typedef {'calling' | 'ringing' | 'incoming' | 'connecting' | 'connected' | 'reconnecting' | 'ended'} CallState
  *
  * Why a call ended: what the sides tell each other, and what only we see.
- * @typedef {import('./protocol.js').Reason | 'unknownTarget' | 'forbidden' | 'gone' | 'lost' | 'badOffer' | 'unidentified'} EndReason
+ * @typedef {import('./protocol.js').Reason | 'unknownTarget' | 'forbidden' | 'gone' | 'lost' | 'badOffer' | 'unidentified' | 'unshown'} EndReason
  *
  * @typedef {object} CallContext What a call needs from its surroundings.
  * @property {(message: Record<string, unknown>) => boolean} send
@@ -97,6 +97,10 @@ export class Call {
         const sound = this.#trust(await this.#exchange.check(ours, sdp, shown));
         if (sound) this.#prove();
         return sound;
+      },
+      unhear: () => {
+        this.#exchange.unhear();
+        this.#trust('sound');
       },
       onAnsweredAgain: () => this.#prove(),
       onAnswer: () => this.#answered(),
@@ -205,7 +209,7 @@ export class Call {
         this.#negotiation.takeAnswer(message.answer, message.identity);
         break;
       case 'proof':
-        void this.#exchange.proved(message.signature).then((sound) => this.#trust(sound));
+        this.#negotiation.inTurn(async () => void this.#trust(await this.#exchange.proved(message.signature)));
         break;
       case 'candidate':
         this.#negotiation.takeCandidate(message.candidate);
@@ -234,6 +238,7 @@ export class Call {
     this.#known = true;
     if (this.state === 'incoming') this.#send({ type: 'ringing' });
     this.#negotiation.repeat();
+    this.#prove();
     if (this.state === 'reconnecting') this.#restartNow();
   }
 
@@ -268,7 +273,7 @@ export class Call {
       // What the browser holds back beyond the network's jitter is delay that a conversation feels.
       if ('jitterBufferTarget' in receiver) receiver.jitterBufferTarget = 0;
       this.#held.push(track);
-      this.#trust(true);
+      this.#trust('sound');
     };
   }
 
@@ -279,19 +284,27 @@ export class Call {
 
   /**
    * Lets media flow as far as we know with whom, or ends the call.
-   * @param {boolean} sound whether what was shown fits
+   * @param {import('./exchange.js').Verdict} verdict
    */
-  #trust(sound) {
+  #trust(verdict) {
     if (this.state === 'ended') return false;
-    if (!sound) {
-      console.error(`callbox: the call with ${this.peer.userId} ended: the connection is not theirs`);
+    if (verdict !== 'sound') {
+      console.error(`callbox: the call with ${this.peer.userId} ended: who is at its other end is ${verdict}`);
       this.#send({ type: 'leave', reason: 'unverified' });
-      this.#finish('unverified', false);
+      // A device of the household always shows who it is; a person may have come without a key.
+      const harmless = verdict === 'unshown' && this.peer.kind !== 'device';
+      this.#finish(harmless ? 'unshown' : 'unverified', false);
       return false;
     }
     if (this.#exchange.trusted) {
       clearTimeout(this.#unproved);
       for (const track of this.#held.splice(0)) this.stream.addTrack(track);
+    } else {
+      for (const track of this.stream.getTracks()) {
+        this.stream.removeTrack(track);
+        this.#held.push(track);
+      }
+      this.#awaitProof();
     }
     this.useMedia();
     this.#context.onChange(this);
@@ -300,10 +313,13 @@ export class Call {
 
   /** @param {string} sdp of our answer */
   async #sign(sdp) {
-    const shown = await this.#exchange.sign(sdp);
+    return this.#exchange.sign(sdp);
+  }
+
+  /** A connection that is up and not trusted is given up in time. That may be the network's doing. */
+  #awaitProof() {
     clearTimeout(this.#unproved);
-    if (!this.#exchange.trusted) this.#unproved = setTimeout(() => this.#trust(false), PROOF_TIMEOUT);
-    return shown;
+    if (this.since !== null) this.#unproved = setTimeout(() => this.#giveUp('failed'), PROOF_TIMEOUT);
   }
 
   #prove() {
@@ -325,6 +341,7 @@ export class Call {
         clearTimeout(this.#restart);
         this.#negotiation.settle();
         this.since ??= performance.now();
+        if (!this.#exchange.trusted) this.#awaitProof();
         this.#setState('connected');
         break;
       case 'disconnected':
@@ -364,6 +381,7 @@ export class Call {
       if (waiting) this.#giveUp('forbidden');
     } else if (code === 'rateLimited') {
       const described = inReplyTo === 'offer' || inReplyTo === 'answer';
+      if (inReplyTo === 'proof') setTimeout(() => this.state !== 'ended' && this.#prove(), RATE_LIMITED_WAIT);
       if (described) setTimeout(() => this.state !== 'ended' && this.#negotiation.repeat(), RATE_LIMITED_WAIT);
     } else if (code === 'badField' && waiting) {
       this.#giveUp('badOffer');
@@ -373,7 +391,7 @@ export class Call {
   /** @param {import('./protocol.js').Complaint} complaint */
   #refusedByPeer({ code, inReplyTo }) {
     // Who shows nothing is told so; what is shown and wrong is another matter.
-    if (code === 'unverified' && this.since === null) return this.#finish(this.#context.identity ? 'unverified' : 'unidentified', false);
+    if (code === 'unverified' && this.since === null) return this.#finish(this.#context.identity?.vouch ? 'unverified' : 'unidentified', false);
     // A candidate is one path of several, and an answer that came twice is no harm.
     if (code !== 'badSdp' || inReplyTo === 'candidate') return;
     // What was agreed on before goes on.

@@ -1,14 +1,18 @@
 /**
  * Who the other side of one call is: what comes with its descriptions is checked, ours get what it checks. Nothing of ours is
- * sent, and nothing of theirs shown, before `trusted`.
+ * sent, and nothing of theirs shown, before `trusted`. Steps follow one after the other; the call sees to that.
  */
 
 import { callText, fingerprintsOf, freshNonce } from './identity.js';
 
-/** How long after our answer the other side's proof may take, in milliseconds. */
-export const PROOF_TIMEOUT = 15_000;
+/** How long the proof of who calls may take once the connection is up, in milliseconds. */
+export const PROOF_TIMEOUT = 30_000;
 
 /**
+ * `sound`: go on. `wrong`: what is shown does not fit. `unshown`: the other side shows nothing, and who has a household's
+ * key takes nobody's word for who they are.
+ * @typedef {'sound' | 'wrong' | 'unshown'} Verdict
+ *
  * @typedef {import('./protocol.js').Shown} Shown
  * @typedef {{ userId: string, fingerprints: string, nonce: string }} Half
  *
@@ -24,18 +28,20 @@ export class Exchange {
   trusted = false;
   /** Whether the other side is known to be who it says. */
   verified = false;
+  /** Our proof, which is sent again. @type {string | null} */
+  proof = null;
 
   /** @type {Parties} */
   #parties;
   #nonce = freshNonce();
   /** The other side's fingerprints that were found to be those of its key. @type {string | null} */
   #known = null;
-  /** What came with the other side's latest offer. @type {{ half: Half, key: string, checked: boolean } | null} */
+  /** What came with the other side's latest offer. @type {{ half: Half, key: string } | null} */
   #offer = null;
   /** What we have answered it with. @type {Half | null} */
   #answer = null;
-  /** Our proof, which is sent again. @type {string | null} */
-  proof = null;
+  /** What was before the latest offer. */
+  #before = { trusted: false, verified: false };
 
   /** @param {Parties} parties */
   constructor(parties) {
@@ -45,25 +51,31 @@ export class Exchange {
   /** What goes with our offers. */
   introduce() {
     const { identity } = this.#parties;
-    return identity ? { key: identity.key, vouch: identity.vouch, nonce: this.#nonce } : undefined;
+    return identity?.vouch ? { key: identity.key, vouch: identity.vouch, nonce: this.#nonce } : undefined;
   }
 
   /**
    * Takes an offer.
    * @param {string} sdp
    * @param {Shown | undefined} shown
-   * @returns {Promise<boolean>} false: the call must not go on
+   * @returns {Promise<Verdict>}
    */
   async hear(sdp, shown) {
     const fingerprints = fingerprintsOf(sdp);
-    const half = shown && this.#theirs(fingerprints, shown.nonce);
-    const checked = shown !== undefined && (await this.#isVouchedFor(shown));
-    if (shown && !checked && this.#canCheck) return false;
+    this.#before = { trusted: this.trusted, verified: this.verified };
     const same = this.#known === fingerprints;
-    if (!same && !checked && !this.#mayBeUnknown) return false;
-    this.#offer = shown && half ? { half, key: shown.key, checked } : null;
-    this.#settle(same, same || !checked);
-    return true;
+    if (this.#canCheck && shown && !(await this.#isVouchedFor(shown))) return 'wrong';
+    if (this.#canCheck && !shown && !same) return 'unshown';
+    this.#offer = shown ? { half: this.#theirs(fingerprints, shown.nonce), key: shown.key } : null;
+    this.#answer = null;
+    this.#settle(same, same || !this.#canCheck);
+    return 'sound';
+  }
+
+  /** The offer that was heard last could not be taken: all is as it was. */
+  unhear() {
+    this.#offer = null;
+    this.#settle(this.#before.verified, this.#before.trusted);
   }
 
   /**
@@ -72,25 +84,28 @@ export class Exchange {
    */
   async sign(sdp) {
     const { identity, me, callId } = this.#parties;
-    if (!identity || !this.#offer) return undefined;
-    this.#answer = { userId: me, fingerprints: fingerprintsOf(sdp), nonce: this.#nonce };
-    const signature = await identity.sign(callText('answer', callId, this.#offer.half, this.#answer));
+    if (!identity?.vouch || !this.#offer) return undefined;
+    const answer = { userId: me, fingerprints: fingerprintsOf(sdp), nonce: this.#nonce };
+    this.#answer = answer;
+    const signature = await identity.sign(callText('answer', callId, this.#offer.half, answer));
     return { key: identity.key, vouch: identity.vouch, nonce: this.#nonce, signature };
   }
 
   /**
    * Takes the proof of who has offered. What comes once more proves nothing new.
    * @param {string} signature
-   * @returns {Promise<boolean>} false: the call must not go on
+   * @returns {Promise<Verdict>}
    */
   async proved(signature) {
     const { identity, callId } = this.#parties;
     const [offer, answer] = [this.#offer, this.#answer];
-    if (this.trusted || !identity || !offer?.checked || !answer) return true;
-    if (!(await identity.hasSigned(offer.key, callText('offer', callId, offer.half, answer), signature))) return false;
+    if (this.trusted || !identity || !offer || !answer) return 'sound';
+    if (!(await identity.hasSigned(offer.key, callText('offer', callId, offer.half, answer), signature))) return 'wrong';
+    // Another offer has come meanwhile: it is not what was proved.
+    if (offer !== this.#offer || answer !== this.#answer) return 'sound';
     this.#known = offer.half.fingerprints;
     this.#settle(true, true);
-    return true;
+    return 'sound';
   }
 
   /**
@@ -98,62 +113,38 @@ export class Exchange {
    * @param {string} ours the offer
    * @param {string} sdp the answer
    * @param {Shown | undefined} shown
-   * @returns {Promise<boolean>} false: the call must not go on
+   * @returns {Promise<Verdict>}
    */
   async check(ours, sdp, shown) {
     const { identity, me, callId } = this.#parties;
     const fingerprints = fingerprintsOf(sdp);
-    if (this.#known === fingerprints) return true;
-    if (!identity || !shown || !this.#canCheck) {
-      if (!this.#mayBeUnknown) return false;
-      // Who cannot check may still be checked.
-      if (identity && shown) await this.#prove(this.#ours(me, ours), this.#theirs(fingerprints, shown.nonce));
-      this.#settle(false, true);
-      return true;
+    if (this.#known === fingerprints) return 'sound';
+    if (this.#canCheck && !shown) return 'unshown';
+    const offer = { userId: me, fingerprints: fingerprintsOf(ours), nonce: this.#nonce };
+    const answer = this.#theirs(fingerprints, shown?.nonce ?? '');
+    if (this.#canCheck && identity && shown) {
+      const text = callText('answer', callId, offer, answer);
+      const sound =
+        shown.signature !== undefined &&
+        (await this.#isVouchedFor(shown)) &&
+        (await identity.hasSigned(shown.key, text, shown.signature));
+      if (!sound) return 'wrong';
+      this.#known = fingerprints;
     }
-    const [offer, answer] = [this.#ours(me, ours), this.#theirs(fingerprints, shown.nonce)];
-    const sound =
-      shown.signature !== undefined &&
-      (await this.#isVouchedFor(shown)) &&
-      (await identity.hasSigned(shown.key, callText('answer', callId, offer, answer), shown.signature));
-    if (!sound) return false;
-    await this.#prove(offer, answer);
-    this.#known = fingerprints;
-    this.#settle(true, true);
-    return true;
+    // Who cannot check may still be checked.
+    if (identity?.vouch && shown) this.proof = await identity.sign(callText('offer', callId, offer, answer));
+    this.#settle(this.#canCheck, true);
+    return 'sound';
   }
 
   get #canCheck() {
     return this.#parties.identity?.canCheck === true;
   }
 
-  /** A device of the household always shows who it is; people may have come without a key. */
-  get #mayBeUnknown() {
-    return this.#known === null && !(this.#canCheck && this.#parties.peer().kind === 'device');
-  }
-
   /** @param {Shown} shown */
   async #isVouchedFor({ key, vouch }) {
     const { identity, peer } = this.#parties;
     return (await identity?.vouchesFor(peer().userId, key, vouch)) === true;
-  }
-
-  /**
-   * @param {Half} offer
-   * @param {Half} answer
-   */
-  async #prove(offer, answer) {
-    const { identity, callId } = this.#parties;
-    this.proof = (await identity?.sign(callText('offer', callId, offer, answer))) ?? null;
-  }
-
-  /**
-   * @param {string} userId
-   * @param {string} sdp
-   * @returns {Half}
-   */
-  #ours(userId, sdp) {
-    return { userId, fingerprints: fingerprintsOf(sdp), nonce: this.#nonce };
   }
 
   /**

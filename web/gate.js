@@ -52,9 +52,15 @@ export class Gate {
   async #show({ secret, site }) {
     element('gate-error').textContent = text.entering;
     try {
+      // Somebody who is in is not to become another because of a link that somebody sent.
+      const known = await whoAmI().catch(() => null);
+      if (known && !confirm(gate.instead(known.name))) return this.#enter(known);
       const keys = await makeKeys(site);
-      const standing = await redeem(secret, keys?.key);
-      await keys?.keep().catch((error) => console.warn('callbox: this browser keeps no keys:', error));
+      const undo = await keys?.keep().catch((error) => console.warn('callbox: this browser keeps no keys:', error));
+      const standing = await redeem(secret, undo ? keys?.key : undefined).catch(async (error) => {
+        await undo?.();
+        throw error;
+      });
       this.#enter(standing);
     } catch (error) {
       // Whoever is in already opens the link again, from the chat it came in.

@@ -21,7 +21,7 @@ export class Identity {
 
   /**
    * @param {Keys} keys
-   * @param {string} vouch the household's word for our key
+   * @param {string | null} vouch the household's word for our key; null: there is none, and we only know whom to trust
    * @param {CryptoKey | null} site the household's key, where this browser can use it
    */
   constructor({ pair, key }, vouch, site) {
@@ -74,9 +74,10 @@ export class Identity {
 }
 
 /**
- * New keys for an invitation; `keep` makes them this browser's. `null` where browsers give none.
+ * New keys for an invitation; `keep` makes them this browser's, and returns what takes that back. `null` where browsers give
+ * none.
  * @param {string | null} site the household's key, as the invitation has it
- * @returns {Promise<{ key: string, keep: () => Promise<void> } | null>}
+ * @returns {Promise<{ key: string, keep: () => Promise<() => Promise<unknown>> } | null>}
  */
 export async function makeKeys(site) {
   if (!crypto.subtle) return null;
@@ -86,8 +87,10 @@ export async function makeKeys(site) {
     return {
       key,
       async keep() {
+        const before = await transact('readonly', (store) => store.get(OWN));
         await transact('readwrite', (store) => store.put({ pair, key, site }, OWN));
         void navigator.storage?.persist?.().catch(() => {});
+        return () => transact('readwrite', (store) => (before ? store.put(before, OWN) : store.delete(OWN)));
       },
     };
   } catch (error) {
@@ -96,20 +99,28 @@ export async function makeKeys(site) {
   }
 }
 
+/** Forgets our key and the household's. */
+export const forgetKeys = () => transact('readwrite', (store) => store.delete(OWN)).catch(() => {});
+
 /**
- * What we can show in calls, where the household vouches for it.
- * @param {string | null | undefined} vouch
+ * What we can show in calls, and whom we trust. Without the household's word for our key we show nothing, and trust nobody
+ * else than before. null: this browser has no keys.
+ * @param {string} userId
+ * @param {string | null | undefined} vouch what the server says is the household's word
  * @returns {Promise<Identity | null>}
  */
-export async function loadIdentity(vouch) {
-  if (!vouch || !crypto.subtle) return null;
+export async function loadIdentity(userId, vouch) {
+  if (!crypto.subtle) return null;
   try {
     const keys = /** @type {Keys | undefined} */ (await transact('readonly', (store) => store.get(OWN)));
     if (!keys) return null;
     const bytes = keys.site === null ? null : decode(keys.site);
     // Older browsers know no Ed25519: they show who they are, and cannot tell who others are.
     const site = bytes && (await ed25519(bytes).catch(() => null));
-    return new Identity(keys, vouch, site);
+    const identity = new Identity(keys, vouch ?? null, site);
+    if (!site || !vouch || (await identity.vouchesFor(userId, keys.key, vouch))) return identity;
+    console.warn('callbox: the server’s word for this browser’s key is not that of the household');
+    return new Identity(keys, null, site);
   } catch (error) {
     console.warn('callbox: this browser has lost its keys:', error);
     return null;

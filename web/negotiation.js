@@ -14,6 +14,7 @@ const REPEAT_FOR = 60_000;
  * @property {() => import('./protocol.js').Shown | undefined} introduce what goes with our offers
  * @property {(sdp: string, shown?: import('./protocol.js').Shown) => Promise<boolean>} hear an offer is about to be taken;
  *   false: it is not to be
+ * @property {() => void} unhear it could not be taken
  * @property {(sdp: string) => Promise<import('./protocol.js').Shown | undefined>} sign what goes with our answer
  * @property {(ours: string, sdp: string, shown?: import('./protocol.js').Shown) => Promise<boolean>} check an answer is
  *   about to be taken; false: it is not to be
@@ -132,6 +133,7 @@ export class Negotiation {
         if (!rings()) await this.#answer();
       } catch (error) {
         if (heard && !rings()) await this.#back('have-remote-offer');
+        this.#events.unhear();
         this.#complain('offer', error);
       }
     });
@@ -164,6 +166,11 @@ export class Negotiation {
       await this.#addEarly();
       this.#events.onNegotiated();
     });
+  }
+
+  /** Does something between two descriptions. @param {() => Promise<void>} step */
+  inTurn(step) {
+    this.#step(step);
   }
 
   /** @param {RTCIceCandidateInit | null} candidate */

@@ -90,6 +90,7 @@ export const until = (when) => `until ${when}`;
 
 /** What a stranger is told. */
 export const gate = {
+  instead: (/** @type {string} */ name) => `You are here as ${name} already. Use this invitation instead, and be whom it is for?`,
   /** @param {import('./access.js').Refused} why */
   refused({ code, more }) {
     switch (code) {
@@ -147,6 +148,7 @@ export const trust = {
   isNot: 'Not verified',
   verified: (/** @type {string} */ name) => `Your household knows the key of ${name}, and the connection is encrypted from this device to there: nobody in between sees or hears it.`,
   unverified: (/** @type {string} */ name) => `The connection is encrypted, but nobody has checked that it is ${name} at its other end. That takes an invitation, a page opened by its https address, and a browser of today on both sides.`,
+  forget: 'This browser knows the household of this Callbox by its key, and the server does not show that key any more. That is right if you were invited anew, or if Callbox was set up again. Forget the household’s key? Calls are then no longer verified.',
   alarm: (/** @type {string} */ name) => `The call was said to be with ${name}, but the connection is not theirs. Somebody between you and ${name} may have tried to listen in, so the call was ended.`,
 };
 
@@ -236,6 +238,8 @@ export function ending(reason, name, { outgoing, talked }) {
       return `The call with ${name} has ended: who may call whom has changed.`;
     case 'unverified':
       return trust.alarm(name);
+    case 'unshown':
+      return `${name} does not show who they are, so there is no call. Ask them to open a new invitation, by the https address of this page, in a browser of today.`;
     case 'unidentified':
       return isSecureContext
         ? `${name} takes calls of those only whom it can verify, and this browser has no key of its household. Ask for a new invitation and open it here.`

@@ -37,6 +37,10 @@ pub enum KeyError {
     File { path: PathBuf, error: io::Error },
     #[error("{}: a device's key is 43 characters of base64url, as in {DEVICE_KEY} in the state directory", file.display())]
     Unusable { file: PathBuf },
+    #[error(
+        "{}: it cannot be read whose household this device belongs to; remove the file and pair the device anew", path.display()
+    )]
+    Paired { path: PathBuf },
     #[error("the system gives no random numbers for the device's key")]
     Random,
     #[error("{}: this is not the whole of what 'callbox pair' has printed", file.display())]
@@ -61,7 +65,7 @@ impl Keys {
             (None, None) => {}
         }
         if keys.household.is_none() {
-            keys.household = household_of(&paired, url);
+            keys.household = household_of(&paired, url)?;
         }
         Ok(keys)
     }
@@ -78,11 +82,25 @@ fn pairing(config: &Config) -> Result<Option<Pairing>, KeyError> {
     }
 }
 
-/// The key of the household that the device was paired with, if that is at this server.
-fn household_of(paired: &Path, url: &str) -> Option<Key> {
-    let text = text::read(paired, MAX_BYTES).ok()?;
-    let (at, key) = text.trim().split_once('\n')?;
-    (at == url).then(|| key.parse().ok()).flatten()
+/// The key of the household that the device was paired with, wherever the server is now: whoever moves a server by its name
+/// opens no door.
+fn household_of(paired: &Path, url: &str) -> Result<Option<Key>, KeyError> {
+    let unusable = || KeyError::Paired { path: paired.into() };
+    let text = match text::read(paired, MAX_BYTES) {
+        Ok(text) => text,
+        Err(text::TextError::Io(error)) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(_) => return Err(unusable()),
+    };
+    let (at, key) = text.trim().split_once('\n').ok_or_else(unusable)?;
+    let key = key.parse().map_err(|_| unusable())?;
+    if at != url {
+        log::warn!(
+            path:% = paired.display();
+            "this device belongs to the household of {at}, and takes calls of those only for whom that one vouches; if it has \
+             another now, remove the file and pair the device anew"
+        );
+    }
+    Ok(Some(key))
 }
 
 /// The device's key. One that cannot be kept does for a device that is known by nothing else.
@@ -188,7 +206,11 @@ mod tests {
         let later = Keys::load(&config(dir.path(), url)).unwrap();
         assert_eq!((later.household, later.pairing), (Some(household), None));
         let elsewhere = Keys::load(&config(dir.path(), "signaling.url = 'wss://other.example/ws'")).unwrap();
-        assert_eq!(elsewhere.household, None);
+        assert_eq!(elsewhere.household, Some(household), "another spelling opens nothing");
+        let kept = fs::read(dir.path().join(PAIRED)).unwrap();
+        fs::write(dir.path().join(PAIRED), "half").unwrap();
+        assert!(matches!(Keys::load(&config(dir.path(), url)), Err(KeyError::Paired { .. })));
+        fs::write(dir.path().join(PAIRED), kept).unwrap();
         fs::write(&file, &pairing.text()[..60]).unwrap();
         let error = Keys::load(&config(dir.path(), &paired)).err().unwrap().to_string();
         assert!(error.contains("callbox pair") && error.contains("token"), "{error}");

@@ -2,7 +2,7 @@
 //! `Origin`; and a stranger's website can give its own name this machine's address (DNS rebinding), so that its page
 //! counts as ours by its origin, and only its name gives it away. Programs other than browsers send no `Origin`.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
 use axum::http::header::{self, HeaderMap, HeaderValue};
 
@@ -76,6 +76,11 @@ impl Authority {
     }
 }
 
+/// Whether a host, written as in HTTP's `Host`, is this machine or one of `listed`. What is signed for another is not for us.
+pub fn is_ours(host: &str, listed: &[String]) -> bool {
+    names::needed(Ipv6Addr::UNSPECIFIED.into(), listed).contains(&name(host))
+}
+
 /// The name in a host, without port and brackets.
 fn name(host: &str) -> String {
     let bracketed = host.strip_prefix('[').and_then(|rest| rest.split_once(']')).map(|(address, _)| address);
@@ -104,6 +109,16 @@ mod tests {
             assert!(!hosts.has(strange), "{strange:?}");
         }
         assert!(Hosts::proved(&[]).has("evil.example"));
+    }
+
+    #[test]
+    fn what_is_signed_for_another_is_not_for_us() {
+        for own in ["localhost:8080", "127.0.0.1:8080", "[::1]:8080", "door.example.org"] {
+            assert!(is_ours(own, &["door.example.org".to_owned()]), "{own}");
+        }
+        for strange in ["evil.example:443", "203.0.113.77", "", "x.localhost"] {
+            assert!(!is_ours(strange, &["door.example.org".to_owned()]), "{strange}");
+        }
     }
 
     #[test]

@@ -145,7 +145,7 @@ test('owners hear of a device that would like to be theirs', async () => {
   const credential = { key: `ed25519:${key}`, signature };
   socket.send(JSON.stringify({ type: 'join', userId: 'door', kind: 'device', credential }));
   const said = JSON.parse(String(await answered));
-  assert.deepEqual([said.code, /another key/.test(said.message)], ['unauthorized', true]);
+  assert.deepEqual([said.code, /does not know a device/.test(said.message)], ['unauthorized', true]);
   socket.close();
 
   const owner = await come('Olga', undefined, 'owner');

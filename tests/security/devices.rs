@@ -47,7 +47,8 @@ async fn an_id_belongs_to_the_key_that_was_paired() {
     is_refused(&joins(&home, &device, None).await.1, "callbox pair");
     let Pairing { secret, household } = pair(&home);
     let guess = Encoded([9u8; 32]).to_string();
-    is_refused(&joins(&home, &thief, Some(&guess)).await.1, "not one for this ID");
+    // Nobody learns which IDs there are.
+    is_refused(&joins(&home, &thief, Some(&guess)).await.1, "does not know a device");
     let (mut first, joined) = joins(&home, &device, Some(secret.secret())).await;
     assert_eq!((joined["type"].as_str(), joined["userId"].as_str()), (Some("joined"), Some("front-door")));
     // The household vouches for it, by the key that the pairing has named.
@@ -55,22 +56,23 @@ async fn an_id_belongs_to_the_key_that_was_paired() {
     assert!(household.vouches_for(&door(), &device.public(), &vouch));
 
     // Whoever has seen the pairing afterwards, or only the ID, gets nothing.
-    is_refused(&joins(&home, &thief, Some(secret.secret())).await.1, "another key");
-    is_refused(&joins(&home, &thief, None).await.1, "another key");
+    is_refused(&joins(&home, &thief, Some(secret.secret())).await.1, "does not know a device");
+    is_refused(&joins(&home, &thief, None).await.1, "does not know a device");
     // The owner hears of it.
     let owner = home.enter(&["Anna", "--role", "owner"]).await;
     let people = home.get("/api/people", &[("Cookie", &owner.cookie)]).await.json();
     assert_eq!(people["devices"][0]["userId"], "front-door");
     assert_eq!(people["devices"][0]["refused"]["count"], 2, "{people}");
-    assert!(home.log().contains("another key"));
+    assert!(home.log().contains("a device may not join as front-door"));
 
     // The same key once more takes the place of its older connection.
-    let (_second, joined) = joins(&home, &device, None).await;
+    let (mut second, joined) = joins(&home, &device, None).await;
     assert_eq!(joined["type"], "joined");
     assert_eq!(first.closed().await, 4000);
 
-    // Freed, the ID can be another's.
+    // Freed, the ID can be another's, and who had it goes.
     home.run(&["unpair", "front-door"]);
+    assert_eq!(second.closed().await, 4403);
     let secret = pair(&home).secret;
     let (_third, joined) = joins(&home, &thief, Some(secret.secret())).await;
     assert_eq!(joined["type"], "joined", "{joined}");
@@ -95,13 +97,17 @@ async fn what_a_device_has_signed_counts_once_and_here() {
     replay.say(signed.clone()).await;
     is_refused(&replay.next().await.unwrap(), "connect again");
 
-    // A server in between hands our challenge on: what the device signs names that server.
-    let mut between = home.connect(&[]).await.unwrap();
-    let challenge: Challenge = between.challenge.clone().unwrap().parse().unwrap();
-    let signature = device.sign_join("evil.example", &door(), &challenge);
-    let credential = json!({ "key": device.public(), "signature": signature });
-    between.say(json!({ "type": "join", "userId": door(), "kind": "device", "credential": credential })).await;
-    is_refused(&between.next().await.unwrap(), "signature does not fit");
+    // A server in between hands our challenge on: what the device signs names that server, whatever the other says to us.
+    for (headers, words) in
+        [(vec![], "signature does not fit"), (vec![("Host", "evil.example")], "does not go by the name")]
+    {
+        let mut between = home.connect(&headers).await.unwrap();
+        let challenge: Challenge = between.challenge.clone().unwrap().parse().unwrap();
+        let signature = device.sign_join("evil.example", &door(), &challenge);
+        let credential = json!({ "key": device.public(), "signature": signature });
+        between.say(json!({ "type": "join", "userId": door(), "kind": "device", "credential": credential })).await;
+        is_refused(&between.next().await.unwrap(), words);
+    }
 
     // As another device, and as a person.
     for (user, kind) in [("back-door", "device"), ("front-door", "person")] {

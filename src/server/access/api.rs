@@ -318,15 +318,13 @@ pub fn link(base: &str, secret: &Secret, household: &Key) -> String {
 #[serde(deny_unknown_fields)]
 struct Revoke {
     which: String,
-    #[serde(default)]
-    force: bool,
 }
 
 async fn revoke(State(doors): State<Doors>, request: Request) -> Result<Json<Value>, Refusal> {
     let caller = Caller::of(&doors, &request)?;
     caller.owner().await?;
-    let Revoke { which, force } = read(request).await?;
-    caller.household.ask(move |memory| memory.revoke(&which, force)).await??;
+    let Revoke { which } = read(request).await?;
+    caller.household.ask(move |memory| memory.revoke(&which, false)).await??;
     log::info!("an owner takes access back");
     Ok(Json(json!({})))
 }

@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use ring::rand::{SecureRandom, SystemRandom};
 
@@ -13,7 +14,7 @@ use crate::logic::access::Pass;
 use crate::logic::hub::{ConnId, Input};
 use crate::protocol::{Challenge, Credential, Encoded, Key, UserId};
 use crate::server::exchange::Shared;
-use crate::store::secret::InvalidSecret;
+use crate::server::hosts::is_ours;
 use crate::store::{Memory, MemoryError, PairingRefused, Secret, Timestamp};
 
 /// What a connection may sign.
@@ -49,13 +50,16 @@ impl Challenges {
 
 const NOT_ASKED: &str = "each connection is asked to sign once: connect again";
 const BAD_SIGNATURE: &str = "the signature does not fit; if a proxy stands in between, let it pass Host on unchanged";
-const NOT_A_DEVICES: &str = "a device has a key of Ed25519";
-const UNKNOWN: &str = "this server does not know the device: 'callbox pair' there prints what it has to show once";
-const OTHER_KEY: &str = "this ID belongs to a device with another key: 'callbox unpair' on the server frees it";
-const BAD_PAIRING: &str =
-    "the pairing token is not one for this ID, or was used: 'callbox pair' on the server prints another";
+const OTHER_SERVER: &str =
+    "this server does not go by the name in the device's [signaling] url: add that to the server's [server] names";
+/// The same whatever it is, so that nobody learns which IDs there are.
+const UNKNOWN: &str = "this server does not know a device of that ID by that key: 'callbox pair ID' there prints what it has to \
+                       show once, and 'callbox unpair ID' before that frees an ID that had another key";
 const LATE_PAIRING: &str = "the pairing token's time is over: 'callbox pair' on the server prints another";
 const SILENT: &str = "the server's memory does not answer";
+
+/// The log has a line of refusals once in so long.
+const LOG_PAUSE: Duration = Duration::from_secs(10);
 
 /// Finds out what a device's signature is worth and tells the hub.
 pub async fn authorise(
@@ -79,31 +83,43 @@ async fn admit(
 ) -> Result<Pass, &'static str> {
     let Credential { key, signature, pairing } = credential;
     let asked = household.challenges.take(conn).ok_or(NOT_ASKED)?;
-    let Key::Ed25519(bytes) = key else { return Err(NOT_A_DEVICES) };
+    let Key::Ed25519(bytes) = key else { return Err(BAD_SIGNATURE) };
     if !key.joins(&asked.host, user, &asked.challenge, &signature) {
         return Err(BAD_SIGNATURE);
     }
-    let pairing = pairing.map(|token| token.secret().parse::<Secret>());
+    if !is_ours(&asked.host, &household.names) {
+        return Err(OTHER_SERVER);
+    }
+    let pairing = pairing.and_then(|token| token.secret().parse::<Secret>().ok());
     let (device, now) = (user.clone(), Now::read().time);
     let known = household.ask(move |memory| know(memory, &device, &bytes, pairing, now)).await;
-    match known.map_err(|Silent| SILENT)? {
-        Ok(()) => Ok(household.device_pass(user, &key)),
-        Err(Unknown::Refused(why)) => {
-            if why == OTHER_KEY {
-                household.strangers.note(user, Now::read().time);
-            }
-            log::warn!(device = user.as_str(); "a device may not join: {why}");
-            Err(why)
+    let why = match known.map_err(|Silent| SILENT)? {
+        Ok(()) => {
+            let pass = household.device_pass(user, &key);
+            household.present_devices.enter(conn, user.clone(), bytes);
+            return Ok(pass);
         }
+        Err(Unknown::Late) => LATE_PAIRING,
+        Err(Unknown::OtherKey) => {
+            household.strangers.note(user, Now::read().time);
+            UNKNOWN
+        }
+        Err(Unknown::Never) => UNKNOWN,
         Err(Unknown::Failed(error)) => {
             let _: Silent = Silent::because(error);
-            Err(SILENT)
+            SILENT
         }
+    };
+    if household.strangers.may_log(Instant::now()) {
+        log::warn!(device = user.as_str(); "a device may not join as {user}: {why}; further ones within 10 s are only counted");
     }
+    Err(why)
 }
 
 enum Unknown {
-    Refused(&'static str),
+    Never,
+    OtherKey,
+    Late,
     Failed(MemoryError),
 }
 
@@ -118,39 +134,75 @@ fn know(
     memory: &mut dyn Memory,
     device: &UserId,
     key: &[u8; 32],
-    pairing: Option<Result<Secret, InvalidSecret>>,
+    pairing: Option<Secret>,
     now: Timestamp,
 ) -> Result<(), Unknown> {
-    let known = memory.device_key(device)?;
-    if known == Some(*key) {
-        return Ok(());
+    match memory.device_key(device)? {
+        Some(known) if known == *key => return Ok(()),
+        Some(_) => return Err(Unknown::OtherKey),
+        None => {}
     }
-    if known.is_some() {
-        return Err(Unknown::Refused(OTHER_KEY));
-    }
-    let secret = pairing.ok_or(Unknown::Refused(UNKNOWN))?.map_err(|_| Unknown::Refused(BAD_PAIRING))?;
-    match memory.pair(secret.hash(), device, key, now) {
+    match memory.pair(pairing.ok_or(Unknown::Never)?.hash(), device, key, now) {
         Ok(()) => {
             log::info!(device = device.as_str(); "a device was paired");
             Ok(())
         }
-        Err(PairingRefused::Unknown) => Err(Unknown::Refused(BAD_PAIRING)),
-        Err(PairingRefused::Expired) => Err(Unknown::Refused(LATE_PAIRING)),
-        Err(PairingRefused::Taken) => Err(Unknown::Refused(OTHER_KEY)),
+        Err(PairingRefused::Unknown) => Err(Unknown::Never),
+        Err(PairingRefused::Expired) => Err(Unknown::Late),
+        Err(PairingRefused::Taken) => Err(Unknown::OtherKey),
         Err(PairingRefused::Failed(error)) => Err(Unknown::Failed(error)),
     }
 }
 
+/// Devices that have come in by their key, so that one whose ID is freed goes.
+#[derive(Default)]
+pub struct PresentDevices(Mutex<HashMap<ConnId, (UserId, [u8; 32])>>);
+
+impl PresentDevices {
+    fn enter(&self, conn: ConnId, device: UserId, key: [u8; 32]) {
+        lock(&self.0).insert(conn, (device, key));
+    }
+
+    pub fn leave(&self, conn: ConnId) {
+        lock(&self.0).remove(&conn);
+    }
+}
+
+/// The memory has changed: devices whose ID is theirs no longer go.
+pub async fn review(household: &Household, shared: &Shared) -> Result<(), Silent> {
+    let present: Vec<_> = lock(&household.present_devices.0).iter().map(|(conn, who)| (*conn, who.clone())).collect();
+    if present.is_empty() {
+        return Ok(());
+    }
+    let gone = household.ask(move |memory| {
+        let mut gone = Vec::new();
+        for (conn, (device, key)) in present {
+            if memory.device_key(&device)? != Some(key) {
+                gone.push(conn);
+            }
+        }
+        Ok::<_, MemoryError>(gone)
+    });
+    for conn in gone.await?.map_err(Silent::because)? {
+        household.present_devices.leave(conn);
+        shared.tell(Input::PassChanged(conn, Pass::Nobody));
+    }
+    Ok(())
+}
+
 /// Devices that came with another key than the one their ID belongs to, for the owners to hear of.
 #[derive(Default)]
-pub struct Strangers(Mutex<HashMap<UserId, (Timestamp, u32)>>);
+pub struct Strangers {
+    seen: Mutex<HashMap<UserId, (Timestamp, u32)>>,
+    logged: Mutex<Option<Instant>>,
+}
 
 /// IDs that are remembered so; further ones only stand in the log.
 const MOST_STRANGERS: usize = 64;
 
 impl Strangers {
     fn note(&self, device: &UserId, now: Timestamp) {
-        let mut seen = lock(&self.0);
+        let mut seen = lock(&self.seen);
         if seen.len() < MOST_STRANGERS || seen.contains_key(device) {
             let (last, count) = seen.entry(device.clone()).or_insert((now, 0));
             (*last, *count) = (now, count.saturating_add(1));
@@ -159,6 +211,16 @@ impl Strangers {
 
     /// When that ID was last asked for with another key, and how often since this server's start.
     pub fn seen(&self, device: &UserId) -> Option<(Timestamp, u32)> {
-        lock(&self.0).get(device).copied()
+        lock(&self.seen).get(device).copied()
+    }
+
+    /// Anybody can send any number of these.
+    fn may_log(&self, now: Instant) -> bool {
+        let mut logged = lock(&self.logged);
+        let due = logged.is_none_or(|logged| now.duration_since(logged) >= LOG_PAUSE);
+        if due {
+            *logged = Some(now);
+        }
+        due
     }
 }

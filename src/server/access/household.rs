@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::api::link;
 use super::attempts::Attempts;
-use super::devices::{Challenges, Strangers};
+use super::devices::{Challenges, PresentDevices, Strangers};
 use super::watch::{Visit, Visits};
 use crate::logic::access::{Device, Pass, Person, Role};
 use crate::logic::hub::Origin;
@@ -29,6 +29,9 @@ pub struct Household {
     pub(super) visits: Visits,
     pub(super) challenges: Challenges,
     pub(super) strangers: Strangers,
+    pub(super) present_devices: PresentDevices,
+    /// By which this server goes, beside those of this machine.
+    pub(super) names: Vec<String>,
     pub(super) first: super::FirstLink,
 }
 
@@ -73,6 +76,7 @@ impl Household {
         keeper: Keeper,
         device: Option<(UserId, Key)>,
         state_dir: &Path,
+        names: Vec<String>,
     ) -> Result<Household, ServerError> {
         let fresh = Secret::random().map_err(ServerError::Keeper)?;
         let own = device.clone();
@@ -94,6 +98,8 @@ impl Household {
             visits: Visits::default(),
             challenges: Challenges::default(),
             strangers: Strangers::default(),
+            present_devices: PresentDevices::default(),
+            names,
             first: super::FirstLink::at(state_dir),
         })
     }

@@ -65,7 +65,7 @@ pub async fn open(settings: &ServerSettings) -> Result<(Access, Option<String>),
         );
     }
     let keeper = Keeper::start(Box::new(memory)).map_err(ServerError::Keeper)?;
-    let household = Household::new(keeper, device.clone(), state_dir).await?;
+    let household = Household::new(keeper, device.clone(), state_dir, settings.names.clone()).await?;
     let base = super::outside_urls(settings).into_iter().next().unwrap_or_default();
     // A server without an owner serves nobody, but the owner may come by a shell as well.
     let first = household.first_owner(&base).await.unwrap_or(None);
@@ -115,6 +115,7 @@ impl Access {
         if let Access::Invited(household) = self {
             household.visits.leave(conn);
             household.challenges.take(conn);
+            household.present_devices.leave(conn);
         }
     }
 

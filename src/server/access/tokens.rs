@@ -26,9 +26,13 @@ impl Authority for Tokens {
 async fn look_up(household: Arc<Household>, conn: ConnId, token: Token, shared: Arc<Shared>) {
     let known = match household.visit(token.secret()).await {
         Ok(Some(visit)) => {
-            let pass = visit.pass.clone();
-            household.visits.enter(conn, visit);
-            Input::Authorised(conn, pass)
+            household.visits.enter(conn, visit.clone());
+            // It may have been taken back in between.
+            match household.look(vec![visit.session.clone()]).await.map(|looked| looked.into_iter().next().flatten()) {
+                Ok(Some(is)) => Input::Authorised(conn, is.pass),
+                Ok(None) => Input::Refused(conn, "the token counts for nothing here"),
+                Err(Silent) => Input::Refused(conn, "the server's memory does not answer"),
+            }
         }
         // How often one connection may try, the hub says, and how often an address may connect, the lobby.
         Ok(None) => Input::Refused(conn, "the token counts for nothing here"),

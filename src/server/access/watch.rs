@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use tokio::time::MissedTickBehavior;
 
-use super::Household;
 use super::household::Now;
+use super::{Household, devices};
 use crate::base::lock::lock;
 use crate::logic::access::Pass;
 use crate::logic::hub::{ConnId, Input};
@@ -122,7 +122,7 @@ pub async fn watch(household: Arc<Household>, shared: Arc<Shared>, tasks: Tasks)
                     false
                 }
             };
-        again = false;
+        again = all && devices::review(&household, &shared).await.is_err();
         let now = Now::read().time;
         let is_due = |visit: &Visit| all || visit.until.is_some_and(|until| until <= now);
         let due: Vec<_> = household.visits.all().into_iter().filter(|(_, visit)| is_due(visit)).collect();

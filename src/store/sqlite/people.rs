@@ -43,7 +43,7 @@ pub fn invite(connection: &Connection, invite: &Invite, secret: Hash, now: Times
     let person = match &before {
         None => insert(connection, &after)?,
         Some(before) => {
-            if after.role != Role::Owner {
+            if after.role != Role::Owner || after.until.is_some() {
                 keep_an_owner(connection, before)?;
             }
             update(connection, &after)?;
@@ -80,7 +80,7 @@ pub fn add_token(
 /// Fails where `person` is the only owner.
 pub fn keep_an_owner(connection: &Connection, person: &PersonRecord) -> Result<(), MemoryError> {
     let others: bool = connection.query_row(
-        "SELECT EXISTS (SELECT 1 FROM people WHERE role = 'owner' AND id <> ?1)",
+        "SELECT EXISTS (SELECT 1 FROM people WHERE role = 'owner' AND counts_until IS NULL AND id <> ?1)",
         [person.id.0],
         |row| row.get(0),
     )?;
