@@ -334,11 +334,11 @@ impl Line {
         self.peer.close().await;
     }
 
-    /// Waits until the door says goodbye or closes the connection.
+    /// Waits until the door says goodbye or closes the connection. Both are datagrams and may be lost; then it answers no more.
     pub async fn ends(&mut self) {
         let end = async {
             while let Some(event) = self.events.recv().await {
-                if matches!(event, PeerEvent::Goodbye | PeerEvent::Closed(_)) {
+                if matches!(event, PeerEvent::Goodbye | PeerEvent::Closed(_) | PeerEvent::Disconnected) {
                     return;
                 }
             }
