@@ -155,3 +155,16 @@ test('owners hear of a device that would like to be theirs', async () => {
   assert.match((await owner.textContent('#household-devices')) ?? '', /wanted to be “door”, once/);
   await screenshot(owner, 'impostor-phone');
 });
+
+test('whoever is said to be a person has to show who they are all the same', async () => {
+  const asPerson = (/** @type {any[]} */ peers) => peers?.forEach((peer) => (peer.kind = 'person'));
+  const page = await come('Victim', (message, toServer) => {
+    if (toServer) return message;
+    asPerson(message.peers ?? message.online);
+    if (message.type === 'answer') delete message.identity;
+    return message;
+  });
+  await call(page, 'door');
+  assert.match(await notice(page, 'ended.unshown'), /does not show who they are/);
+  assert.equal(await page.locator('.tile').count(), 0);
+});
