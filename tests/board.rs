@@ -7,5 +7,9 @@ mod card;
 mod code;
 #[path = "board/import.rs"]
 mod import;
+#[path = "common/partition.rs"]
+mod partition;
+#[path = "board/reset.rs"]
+mod reset;
 #[path = "board/wifi.rs"]
 mod wifi;

@@ -2,6 +2,7 @@
 //! and what tasks have in common.
 
 pub mod durable;
+pub mod erase;
 #[cfg(test)]
 pub mod latch;
 pub mod lock;

@@ -8,6 +8,7 @@ pub mod setup;
 pub mod wifi;
 
 pub use card::import::{Import, import};
+pub use card::reset::ask as ask_for_reset;
 
 /// The settings on the boot partition.
 pub const SETTINGS: &str = "callbox.toml";
@@ -25,6 +26,11 @@ pub const CODE_REQUEST: &str = "setup-code";
 /// Below `run`: why the board is in no Wi-Fi, once it has tried.
 pub const WIFI_TROUBLE: &str = "wifi-trouble";
 
+/// On the boot partition, with or without `.txt`, or below `state`: the board forgets everything at its next start.
+pub const RESET_REQUEST: &str = "callbox-reset";
+/// Below `run`: how that went.
+pub const RESET_DONE: &str = "reset-done";
+
 /// The signaling server's token from a code, below `state`.
 pub const TOKEN: &str = "token";
 
@@ -41,7 +47,12 @@ pub struct Places {
     pub run: PathBuf,
     /// Whose etc, proc and sys are meant.
     pub root: PathBuf,
+    /// How much of a partition's free space a reset overwrites at most, in bytes.
+    pub free_space: u64,
 }
+
+/// Minutes on a slow card, and more than people's traces have ever taken.
+const FREE_SPACE: u64 = 2 << 30;
 
 impl Places {
     /// Those of the image, below `root`.
@@ -52,6 +63,7 @@ impl Places {
             daemon: root.join("var/lib/callbox"),
             run: root.join("run/callbox-board"),
             root: root.to_owned(),
+            free_space: FREE_SPACE,
         }
     }
 

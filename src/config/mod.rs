@@ -13,6 +13,7 @@ use crate::protocol::{IceServer, Rights, UserId};
 mod address;
 mod changes;
 mod error;
+mod kept;
 pub mod keys;
 mod layers;
 mod read;
@@ -23,15 +24,13 @@ mod values;
 
 pub use address::is_host_name;
 pub use error::{ConfigError, Problem};
+pub use kept::{COMMISSIONED, FIRST_LINK, household_in_use, is_ours};
 pub use layers::Origin;
 pub use source::{CameraFormat, CameraSource, MicrophoneSource, SpeakerSink};
 pub use surroundings::Surroundings;
 
 /// Read when no file is named. It may be missing: then everything has its default.
 pub const DEFAULT_FILE: &str = "/etc/callbox/callbox.toml";
-
-/// In the state directory, while there is no owner: the link that makes one. The server keeps it, and a card's report shows it.
-pub const FIRST_LINK: &str = "first-link";
 
 /// The whole configuration. Paths are as they will be opened: relative ones in the file are taken from its directory.
 #[derive(Clone, Debug, PartialEq)]

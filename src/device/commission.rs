@@ -9,9 +9,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
 use crate::base::durable::{self, Access};
-
-/// In the state directory, from then on.
-pub const COMMISSIONED: &str = "commissioned";
+use crate::config::COMMISSIONED;
 
 /// Registered, with an address that others can reach, for this long in one run.
 const SERVICE: Duration = Duration::from_secs(600);

@@ -23,7 +23,6 @@ use serde_json::json;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
-pub use self::commission::COMMISSIONED;
 use self::control::{Control, ControlError, Order};
 use self::handle::Request;
 pub use self::handle::{Ailment, Checkup, Handle};

@@ -51,7 +51,7 @@ async fn another_configuration_counts_for_the_next_call_and_leaves_this_one_alon
 async fn a_completed_call_is_remembered() {
     let relay = Relay::start().await;
     let door = Door::open(&relay.url(), "").await;
-    let mark = door.config.state.dir.join(callbox::device::COMMISSIONED);
+    let mark = door.config.state.dir.join(callbox::config::COMMISSIONED);
     let mut anna = Caller::join(&relay.url(), "anna").await;
     let mut line = anna.call().await;
     line.hears(5).await;

@@ -71,6 +71,7 @@ fn act(command: Command) -> Result<(), Failure> {
         Command::Backup(wanted) => commands::household::backup(wanted),
         #[cfg(feature = "server")]
         Command::Restore(wanted) => commands::household::restore(wanted),
+        Command::Reset(wanted) => commands::reset::reset(wanted),
         Command::Check { config } => check(config.file()),
         #[cfg(feature = "board")]
         Command::Provision(wanted) => commands::provision::provision(wanted),

@@ -8,13 +8,13 @@ use std::{fs, io};
 
 use super::report::{self, CORRECT, Report};
 use super::settings::{self, Settings};
-use super::{led, owner, storage};
+use super::{led, owner, reset, storage};
 use crate::base::durable::{self, Access};
 use crate::base::text::with_crlf;
 use crate::board::wifi::network::{Key, Network};
 use crate::board::wifi::{self, Wifi, keyfile, supplicant};
 use crate::board::{AWAITS_CODE, CODE_REQUEST, Places, REPORT, SETTINGS, SUPPLICANT, WIFI, WIFI_TROUBLE};
-use crate::device::COMMISSIONED;
+use crate::config::COMMISSIONED;
 
 /// How an import went.
 #[derive(Debug)]
@@ -40,6 +40,7 @@ const CHECK_STORAGE: &str = "start the board again; if this stays, write the car
 pub fn import(places: &Places) -> Import {
     let mut work = Work { places, report: Report::default(), access: daemon_may_read(&places.root) };
     work.make_directories();
+    reset::reset(places, &mut work.report);
     let files = work.files_on_card();
     let edited = work.settings(files.as_deref());
     let wifi = work.wifi(files.as_deref());
@@ -260,7 +261,7 @@ impl Work<'_> {
 }
 
 /// Small names and paths of what is on the boot partition, sorted.
-fn files(boot: &Path) -> io::Result<Vec<(String, PathBuf)>> {
+pub fn files(boot: &Path) -> io::Result<Vec<(String, PathBuf)>> {
     let named = |entry: fs::DirEntry| Some((entry.file_name().to_str()?.to_lowercase(), entry.path()));
     let entries = fs::read_dir(boot)?.collect::<Result<Vec<_>, _>>()?;
     let mut files: Vec<_> = entries.into_iter().filter_map(named).collect();

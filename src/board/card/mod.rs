@@ -4,5 +4,6 @@ pub mod import;
 mod led;
 mod owner;
 pub mod report;
+pub mod reset;
 pub mod settings;
 pub mod storage;

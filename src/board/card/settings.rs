@@ -12,6 +12,8 @@ use crate::config::{Config, Loaded, Origin, Surroundings};
 
 /// What the card is written with. It is in force too where there is no file at all.
 pub const TEMPLATE: &str = include_str!("../../../image/boot/callbox.toml");
+/// The networks that it is written with: none.
+pub const WIFI_TEMPLATE: &str = include_str!("../../../image/boot/wifi.txt");
 
 /// Settings that the daemon can start with.
 pub struct Settings {
@@ -41,12 +43,8 @@ impl Settings {
         // For trying it out; nothing stays there.
         let trial = &places.run.join("trial");
         let mut settings = Settings { text, files: Vec::new() };
-        // What is no TOML is the loader's to explain, with its line.
-        let table: toml::Table = settings.text.parse().unwrap_or_default();
-        let mut named = Vec::new();
-        files_named(&table, &mut named);
         let dir = file.parent().unwrap_or(Path::new(""));
-        for name in named {
+        for name in files_beside(&settings.text) {
             if let Ok(bytes) = bytes(&dir.join(&name)) {
                 settings.files.push((name, text::utf8_where_text(bytes)));
             }
@@ -124,6 +122,15 @@ fn bytes(path: &Path) -> io::Result<Vec<u8>> {
         return Err(io::Error::other(format!("it is no file of at most {} KiB", MAX_BYTES / 1024)));
     }
     fs::read(path)
+}
+
+/// The files that settings name beside themselves.
+pub fn files_beside(text: &str) -> Vec<PathBuf> {
+    // What is no TOML is the loader's to explain, with its line.
+    let table: toml::Table = text.parse().unwrap_or_default();
+    let mut named = Vec::new();
+    files_named(&table, &mut named);
+    named
 }
 
 /// Values of keys such as token_file that stay below the settings' directory.

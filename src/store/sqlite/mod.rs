@@ -35,6 +35,16 @@ pub struct Sqlite {
     _lock: Lock,
 }
 
+/// So that the file alone is all there is while nobody has it open.
+impl Drop for Sqlite {
+    fn drop(&mut self) {
+        let moved = self.connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
+        if let Err(error) = moved {
+            log::debug!(error:%; "changes stay in the log of the household's file");
+        }
+    }
+}
+
 /// What [`Sqlite::open`] found or made.
 pub struct Opened {
     pub memory: Sqlite,

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use super::place::{Lock, Place, keep_private};
@@ -170,6 +171,8 @@ fn connect(path: &Path) -> rusqlite::Result<Connection> {
     // What is deleted is overwritten, and no copy of it gets into a file elsewhere.
     connection.pragma_update_and_check(None, "secure_delete", true, |_| Ok(()))?;
     connection.pragma_update(None, "temp_store", "MEMORY")?;
+    // The log stays where it is: what the file system takes back the bare disk still shows, and somebody may be erased later.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
     Ok(connection)
 }
 

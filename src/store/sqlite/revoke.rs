@@ -44,19 +44,59 @@ pub fn erase(connection: &Connection, name: &str, force: bool) -> Result<PersonR
     Ok(erased)
 }
 
-/// Writes the file anew and empties its log, so that nothing is left of what was deleted. False where others keep it from
-/// being done; then it is done when the file is opened the next time.
+/// Writes the file anew, so that nothing is left of what was deleted: neither in it nor in its log, and neither in what
+/// the file system takes back of the two, where the bare disk would still show it. False where others keep it from being
+/// done; then it is done when the file is opened the next time.
 pub fn clean(connection: &Connection) -> rusqlite::Result<bool> {
-    // Deleted rows are overwritten anyway, but when rows move from page to page copies of them may stay in the gaps.
-    let done = connection.execute_batch("VACUUM").and_then(|()| {
-        connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, bool>(0).map(|busy| !busy))
-    });
-    match done {
+    match overwrite(connection) {
         Ok(true) => Fact::Traces.clear(connection).map(|()| true),
         Ok(false) => Ok(false),
         Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) => Ok(false),
         Err(error) => Err(error),
     }
+}
+
+/// Deleted rows are overwritten anyway, but when rows move from page to page copies of them may stay in the gaps.
+fn overwrite(connection: &Connection) -> rusqlite::Result<bool> {
+    connection.execute_batch("DROP TABLE IF EXISTS filler")?;
+    let former = number(connection, "page_count")?;
+    if !checkpoint(connection, "RESTART")? {
+        return Ok(false);
+    }
+    connection.execute_batch("VACUUM; CREATE TABLE filler (zeroes BLOB); INSERT INTO filler VALUES (x'')")?;
+    // Reaches over what the file held behind its new end.
+    let (page, pages) = (number(connection, "page_size")?, number(connection, "page_count")?);
+    fill(connection, page * (former - pages).max(0))?;
+    if !checkpoint(connection, "RESTART")? {
+        return Ok(false);
+    }
+    // The log begins anew, and this over all that it has held.
+    fill(connection, log_length(connection)?)?;
+    if !checkpoint(connection, "TRUNCATE")? {
+        return Ok(false);
+    }
+    connection.execute_batch("DROP TABLE filler; VACUUM")?;
+    checkpoint(connection, "RESTART")
+}
+
+fn fill(connection: &Connection, bytes: i64) -> rusqlite::Result<()> {
+    connection.execute("UPDATE filler SET zeroes = zeroblob(?1)", [bytes]).map(drop)
+}
+
+/// False where a reader keeps it from being done.
+fn checkpoint(connection: &Connection, how: &str) -> rusqlite::Result<bool> {
+    connection.query_row(&format!("PRAGMA wal_checkpoint({how})"), [], |row| row.get::<_, bool>(0).map(|busy| !busy))
+}
+
+fn number(connection: &Connection, pragma: &str) -> rusqlite::Result<i64> {
+    connection.pragma_query_value(None, pragma, |row| row.get(0))
+}
+
+/// In bytes.
+fn log_length(connection: &Connection) -> rusqlite::Result<i64> {
+    let log = connection.path().map(|path| format!("{path}-wal"));
+    let length = log.and_then(|log| std::fs::metadata(log).ok()).map_or(0, |found| found.len());
+    i64::try_from(length).map_err(|_| rusqlite::Error::IntegralValueOutOfRange(0, i64::MAX))
 }
 
 fn remove(connection: &Connection, person: PersonRecord, force: bool) -> Result<PersonRecord, MemoryError> {

@@ -211,6 +211,17 @@ Examples:
 Examples:
   systemctl stop callbox && callbox restore /mnt/household.db && systemctl start callbox")]
     Restore(Restore),
+    /// Erase all that Callbox has kept: as if it had never run
+    #[command(after_help = "\
+Stop the daemon first. People, keys, certificates and the first owner's link are overwritten and removed, and so is what \
+earlier versions of them have left in the free space. On a board from the image the networks, the settings on the card and \
+the journal go too, at the next start; an empty file callbox-reset on the card does the same. A backup that you made is yours \
+to remove.
+
+Examples:
+  systemctl stop callbox && callbox reset
+  callbox reset --yes --free-space 100000")]
+    Reset(Reset),
     /// Check the configuration and print it with the origin of each value
     #[command(after_help = "\
 Reads the file and the environment as `callbox run` would, and prints every setting with its effective value: \
@@ -400,6 +411,22 @@ impl BoardPlaces {
         set(&mut places.run, self.run);
         places
     }
+}
+
+#[derive(Args, Debug)]
+pub struct Reset {
+    /// Do not ask
+    #[arg(long)]
+    pub yes: bool,
+    /// How much of the free space to overwrite at most, in MiB; 0: none
+    #[arg(long, value_name = "MIB", default_value_t = 2048)]
+    pub free_space: u64,
+    /// The root file system of a board
+    #[cfg(feature = "board")]
+    #[arg(long, value_name = "DIR", default_value = "/", hide = true)]
+    pub root: PathBuf,
+    #[command(flatten)]
+    pub config: ConfigFile,
 }
 
 #[derive(Args, Debug)]

@@ -1,17 +1,15 @@
 //! The commands that speak to the running daemon over its control socket.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::Context;
-use callbox::config::{Config, Loaded, Origin};
+use callbox::config::Config;
 use callbox::device::control::{self, Operation};
 use callbox::protocol::UserId;
 use serde_json::Value;
 
+use super::system;
 use crate::outcome::{Failure, print};
-
-/// Where a daemon that the system started has its socket.
-const SYSTEM_SOCKET: &str = "/run/callbox/callbox.sock";
 
 /// `callbox call`.
 pub fn call(file: Option<&Path>, user: UserId) -> Result<(), Failure> {
@@ -45,20 +43,10 @@ pub fn status(file: Option<&Path>, as_json: bool) -> Result<(), Failure> {
 
 /// Sends one command and returns the reply of a daemon that carried it out.
 fn request(file: Option<&Path>, operation: &Operation) -> Result<Value, Failure> {
-    let socket = socket(&Config::look(file)?);
+    let socket = system::socket(&Config::look(file)?);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.context("the asynchronous runtime does not start")?;
     Ok(runtime.block_on(control::request(&socket, operation)).map_err(anyhow::Error::new)?)
-}
-
-/// An ordinary user's daemon has its socket elsewhere than the system's; with none of one's own the system's is meant.
-fn socket(loaded: &Loaded) -> PathBuf {
-    let own = &loaded.config.control.socket;
-    let system = Path::new(SYSTEM_SOCKET);
-    match loaded.origin("control.socket") == Origin::Default && !own.exists() && system.exists() {
-        true => system.to_owned(),
-        false => own.clone(),
-    }
 }
 
 /// The status in words. Whatever a daemon of another version leaves out is left out here.

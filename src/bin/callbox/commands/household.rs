@@ -2,12 +2,11 @@
 //! that one sees the change within a second. So they work for whoever may read that file, and for nobody else.
 
 use std::io::ErrorKind;
-use std::path::Path;
 use std::time::SystemTime;
 
 use anyhow::{Context, anyhow, bail};
 use callbox::base::qr::Drawing;
-use callbox::config::{Config, Loaded, Mode, Origin};
+use callbox::config::{Config, Loaded, Mode};
 use callbox::protocol::{Grants, Right, Rights, Role};
 use callbox::server::{INVITATION_LIFE, ServerSettings, household_key, invitation_link, outside_urls};
 use callbox::store::{
@@ -16,6 +15,7 @@ use callbox::store::{
 use serde_json::{Value, json};
 
 use super::moments::{after, moment, shown};
+use super::system::state_dir;
 use crate::cli::{Backup, Erase, Invite, People, Rename, Restore, Revoke, Token};
 use crate::outcome::{Failure, print};
 
@@ -129,15 +129,13 @@ pub fn backup(wanted: Backup) -> Result<(), Failure> {
 /// `callbox restore`.
 pub fn restore(wanted: Restore) -> Result<(), Failure> {
     let loaded = Config::look(wanted.config.file())?;
-    Ok(Sqlite::restore(dir(&loaded), &wanted.file).map_err(anyhow::Error::new)?)
+    Ok(Sqlite::restore(state_dir(&loaded), &wanted.file).map_err(anyhow::Error::new)?)
 }
 
-/// Where a daemon that the system started keeps its state.
-const SYSTEM_STATE: &str = "/var/lib/callbox";
 const NO_ADDRESS: &str = "this machine has no address that a phone could open; name the page's with --url";
 
 pub(super) fn open(loaded: &Loaded) -> Result<Sqlite, Failure> {
-    let opened = Sqlite::open(dir(loaded)).map_err(|error| match &error {
+    let opened = Sqlite::open(state_dir(loaded)).map_err(|error| match &error {
         StoreError::File { error: cause, .. } if cause.kind() == ErrorKind::PermissionDenied => {
             anyhow!(error).context("be root, or the user that Callbox runs as")
         }
@@ -147,16 +145,6 @@ pub(super) fn open(loaded: &Loaded) -> Result<Sqlite, Failure> {
         eprintln!("callbox: warning: what the server remembered was damaged, and is now {}", path.display());
     }
     Ok(opened.memory)
-}
-
-/// An ordinary user's daemon keeps its state elsewhere than the system's; with nothing of one's own the system's is meant.
-fn dir(loaded: &Loaded) -> &Path {
-    let own = loaded.config.state.dir.as_path();
-    let system = Path::new(SYSTEM_STATE);
-    match loaded.origin("state.dir") == Origin::Default && !own.exists() && system.exists() {
-        true => system,
-        false => own,
-    }
 }
 
 /// The page's address as somebody has typed it.

@@ -14,5 +14,7 @@ mod moments;
 pub mod pairing;
 #[cfg(feature = "board")]
 pub mod provision;
+pub mod reset;
 #[cfg(any(feature = "device", feature = "server"))]
 pub mod run;
+mod system;

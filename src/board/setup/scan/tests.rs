@@ -11,7 +11,7 @@ use super::*;
 use crate::base::qr::Drawing;
 use crate::board::setup::apply::{ApplyError, apply};
 use crate::board::{AWAITS_CODE, CODE_REQUEST, Import, SETTINGS, WIFI, import};
-use crate::device::COMMISSIONED;
+use crate::config::COMMISSIONED;
 use crate::media::audio::{self, measure};
 
 const CODE: &str =
