@@ -22,6 +22,7 @@ impl Config {
             camera: of.camera.clone(),
             microphone: of.microphone.clone(),
             speaker: of.speaker.clone(),
+            indicator: of.indicator.clone(),
             ice: of.ice.clone(),
             calls: of.calls.clone(),
             access: Access { mode: self.access.mode, ..of.access },

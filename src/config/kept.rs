@@ -6,13 +6,16 @@ use std::path::Path;
 
 /// While there is no owner: the link that makes one. The server keeps it, and a card's report shows it.
 pub const FIRST_LINK: &str = "first-link";
+/// From a setup code to the next start: what is remembered of the secret in the link of whoever made the code, as 64
+/// hexadecimal digits.
+pub const FIRST_OWNER: &str = "first-owner";
 /// From the moment on at which the appliance counts as being in service.
 pub const COMMISSIONED: &str = "commissioned";
 /// Held by whoever has the server's memory open; `store` takes it.
 const HOUSEHOLD_LOCK: &str = "household.lock";
 
 /// All that Callbox keeps there, or has kept. While it is written, and where it is broken, it is called that and a dot more.
-const NAMES: [&str; 7] = [FIRST_LINK, COMMISSIONED, "tls", "acme", "device.key", "paired", "board"];
+const NAMES: [&str; 8] = [FIRST_LINK, FIRST_OWNER, COMMISSIONED, "tls", "acme", "device.key", "paired", "board"];
 const UNFINISHED: [&str; 3] = ["", ".tmp", ".broken"];
 /// The server's memory, and what lies beside it, begins like one of these.
 const HOUSEHOLD: [&str; 3] = ["household.db", HOUSEHOLD_LOCK, "household.corrupt-"];

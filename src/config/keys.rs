@@ -138,6 +138,9 @@ pub const KEYS: &[Key] = &[
     key("camera.format", Text, r#""auto", "yuyv", "uyvy", "nv12", "yu12" or "mjpeg""#, Value(r#""auto""#)).live(),
     key("microphone.source", Text, SOUND, Value(r#""auto""#)).live(),
     key("speaker.sink", Text, SOUND, Value(r#""auto""#)).live(),
+    key("indicator.led", Text, "the name of an LED in /sys/class/leds", Unset).live(),
+    key("indicator.chime", Text, r#""none", "soft" or "before""#, Value(r#""none""#)).live(),
+    key("indicator.required", Boolean, "true or false", Value("false")).live(),
     key("ice.servers", List, "a list of tables with urls, username, and credential or credential_file", Value("[]"))
         .live(),
     key("ice.policy", Text, r#""all" or "relay""#, Value(r#""all""#)).live(),

@@ -24,7 +24,7 @@ mod values;
 
 pub use address::is_host_name;
 pub use error::{ConfigError, Problem};
-pub use kept::{COMMISSIONED, FIRST_LINK, household_in_use, is_ours};
+pub use kept::{COMMISSIONED, FIRST_LINK, FIRST_OWNER, household_in_use, is_ours};
 pub use layers::Origin;
 pub use source::{CameraFormat, CameraSource, MicrophoneSource, SpeakerSink};
 pub use surroundings::Surroundings;
@@ -42,6 +42,7 @@ pub struct Config {
     pub camera: Camera,
     pub microphone: MicrophoneSource,
     pub speaker: SpeakerSink,
+    pub indicator: Indicator,
     pub ice: Ice,
     pub calls: Calls,
     pub control: Control,
@@ -147,6 +148,30 @@ pub struct Camera {
     /// Frames a second.
     pub fps: u32,
     pub format: CameraFormat,
+}
+
+/// `[indicator]`: how those in front of the device see and hear that they are seen and heard.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Indicator {
+    /// A name in /sys/class/leds.
+    pub led: Option<String>,
+    pub chime: Chime,
+    /// Whether nothing is captured where the sign fails.
+    pub required: bool,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Chime {
+    #[default]
+    None,
+    /// When camera and microphone are switched on.
+    Soft,
+    /// To its end before they are.
+    Before,
+}
+
+impl Chime {
+    const WORDS: [(&str, Chime); 3] = [("none", Chime::None), ("soft", Chime::Soft), ("before", Chime::Before)];
 }
 
 /// `[ice]`: how media find their way.

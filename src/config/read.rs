@@ -10,8 +10,8 @@ use super::layers::{Entry, Layers, Node, Origin, Value, unknown};
 use super::surroundings::{MIN_CONNECTIONS, Surroundings};
 use super::values;
 use super::{
-    Access, Answer, Calls, Camera, CameraFormat, CameraSource, Config, Control, Ice, IcePolicy, Identity,
-    MicrophoneSource, Mode, Serving, Signaling, SpeakerSink, State, Tls, Unverified,
+    Access, Answer, Calls, Camera, CameraFormat, CameraSource, Chime, Config, Control, Ice, IcePolicy, Identity,
+    Indicator, MicrophoneSource, Mode, Serving, Signaling, SpeakerSink, State, Tls, Unverified,
 };
 use crate::protocol::{IceServer, Rights};
 
@@ -53,6 +53,11 @@ impl Reader<'_> {
             camera: self.camera(),
             microphone: self.microphone(),
             speaker: self.speaker(),
+            indicator: Indicator {
+                led: self.text("indicator.led", values::file_name),
+                chime: self.word("indicator.chime", &Chime::WORDS).unwrap_or_default(),
+                required: self.get("indicator.required", boolean).unwrap_or(false),
+            },
             ice: self.ice(),
             calls: Calls {
                 answer: self

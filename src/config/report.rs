@@ -6,7 +6,7 @@ use super::address::{self, IceUrl};
 use super::keys::{Form, KEYS};
 use super::layers::{Layers, Origin, Value};
 use super::surroundings::Surroundings;
-use super::{Answer, Config, IcePolicy, Mode, Tls, Unverified};
+use super::{Answer, Chime, Config, IcePolicy, Mode, SpeakerSink, Tls, Unverified};
 use crate::protocol::IceServer;
 
 /// Shown in place of a secret.
@@ -99,6 +99,16 @@ pub(super) fn warnings(config: &Config, layers: &Layers, surroundings: &Surround
     {
         warn("signaling.url", "ws:// is not encrypted; wss:// is".to_owned());
     }
+    let indicator = &config.indicator;
+    if indicator.chime != Chime::None && config.speaker == SpeakerSink::None {
+        warn("indicator.chime", "without a speaker nobody hears it".to_owned());
+    }
+    if indicator.required && indicator.led.is_none() && indicator.chime != Chime::Before {
+        warn(
+            "indicator.required",
+            "neither an LED nor a chime before answering is set, so nothing is required".to_owned(),
+        );
+    }
     for url in config.ice.servers.iter().flat_map(|server| &server.urls) {
         if address::ice_url(url) == Ok(IceUrl::Turn { udp: false }) {
             warn("ice.servers", format!("{url}: the device reaches TURN over UDP only; browsers will use this one"));
@@ -161,6 +171,12 @@ pub(super) fn value(config: &Config, path: &str) -> Option<String> {
         "camera.format" => Some(config.camera.format.to_string()),
         "microphone.source" => Some(config.microphone.to_string()),
         "speaker.sink" => Some(config.speaker.to_string()),
+        "indicator.led" => config.indicator.led.clone(),
+        "indicator.chime" => {
+            let named = Chime::WORDS.iter().find(|(_, chime)| *chime == config.indicator.chime);
+            named.map(|(word, _)| (*word).to_owned())
+        }
+        "indicator.required" => Some(config.indicator.required.to_string()),
         "ice.servers" => Some("[]".to_owned()),
         "ice.policy" => Some(if config.ice.policy == IcePolicy::All { "all" } else { "relay" }.to_owned()),
         "ice.bind" => Some(list(config.ice.bind.iter().map(ToString::to_string))),

@@ -28,6 +28,12 @@ pub(super) fn name(text: &str) -> Option<String> {
     fits.then(|| name.to_owned())
 }
 
+/// Of a file in a directory that is known.
+pub(super) fn file_name(text: &str) -> Option<String> {
+    let fits = (1..=255).contains(&text.len()) && ![".", ".."].contains(&text);
+    (fits && !text.contains(['/', '\0']) && !text.contains(char::is_control)).then(|| text.to_owned())
+}
+
 /// An even number of pixels up to `most`.
 pub(super) fn pixels(number: i64, most: u32) -> Option<u32> {
     number_up_to(number, 16, most).filter(|pixels| pixels % 2 == 0)
@@ -98,6 +104,8 @@ mod tests {
         for bad in ["", "a b", "a/b", "ä", &"x".repeat(64)] {
             assert!(id(bad).is_none(), "{bad}");
         }
+        assert_eq!(file_name("input3::capslock").as_deref(), Some("input3::capslock"));
+        assert!(["", ".", "..", "a/b", "/sys", "a\nb"].iter().all(|bad| file_name(bad).is_none()));
         assert_eq!(name(" Front door ").as_deref(), Some("Front door"));
         assert_eq!(name("\u{202e}Front\u{200b} door \u{2069}").as_deref(), Some("Front door"));
         assert!(name("\u{200b}").is_none() && id("do\u{200b}or").is_none());

@@ -4,6 +4,7 @@ mod allowed;
 mod commission;
 pub mod control;
 mod handle;
+mod indicator;
 mod keys;
 mod news;
 mod session;
@@ -184,6 +185,8 @@ impl Device {
         if timeout(CLOSING, handle.studio.closed()).await.is_err() {
             log::warn!("a device does not close: the program ends without it");
         }
+        // An LED is given back as it was found.
+        handle.studio.change_hardware(|| |hardware: &mut Hardware| *hardware = Hardware::default()).await;
         home.close().await;
         drop((control, handle));
         result

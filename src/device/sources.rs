@@ -1,15 +1,17 @@
 //! From what the configuration names to what opens it: cameras, microphones, speakers and their synthetic twins.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use super::indicator::Indicator;
 use super::studio::{Hardware, Maker};
 use crate::config::{Camera as CameraConfig, CameraFormat, CameraSource, Config, MicrophoneSource, SpeakerSink};
 use crate::media::audio::{self, AudioError, OpenMicrophone, OpenSpeaker};
 use crate::media::camera::v4l2::{self, Opener};
 use crate::media::camera::{self, CameraError, OpenCamera, Wanted};
 use crate::media::convert::PixelFormat;
+use crate::media::led::LEDS;
 
 /// What takes the place of a device that `auto` does not find.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,6 +60,7 @@ pub fn hardware(config: &Config) -> Hardware {
         camera: configured(&config.camera),
         microphone: microphone(&config.microphone),
         speaker: speaker(&config.speaker, Otherwise::Twin),
+        indicator: indicator(config),
     }
 }
 
@@ -67,12 +70,27 @@ pub fn changed(from: &Config, to: &Config) -> impl FnOnce(&mut Hardware) + Send 
     let camera = (from.camera != to.camera).then(|| configured(&to.camera));
     let microphone = (from.microphone != to.microphone).then(|| microphone(&to.microphone));
     let speaker = (from.speaker != to.speaker).then(|| speaker(&to.speaker, Otherwise::Twin));
+    let heard = |config: &Config| config.speaker != SpeakerSink::None;
+    let resigned = from.indicator != to.indicator || heard(from) != heard(to);
+    let same_led = to.indicator.led.is_some() && from.indicator.led == to.indicator.led;
+    let sign = (resigned && !same_led).then(|| indicator(to)).flatten();
+    let (wanted, is_heard) = (to.indicator.clone(), heard(to));
     move |hardware| {
-        let Hardware { camera: old_camera, microphone: old_microphone, speaker: old_speaker } = hardware;
+        let Hardware { camera: old_camera, microphone: old_microphone, speaker: old_speaker, indicator: old_indicator } =
+            hardware;
+        if resigned {
+            let kept = old_indicator.as_ref().filter(|_| same_led);
+            *old_indicator = kept.map_or(sign, |old| old.changed(&wanted, is_heard).map(Arc::new));
+        }
         camera.into_iter().for_each(|camera| *old_camera = camera);
         microphone.into_iter().for_each(|microphone| *old_microphone = microphone);
         speaker.into_iter().for_each(|speaker| *old_speaker = speaker);
     }
+}
+
+fn indicator(config: &Config) -> Option<Arc<Indicator>> {
+    let has_speaker = config.speaker != SpeakerSink::None;
+    Indicator::new(&config.indicator, has_speaker, Path::new(LEDS)).map(Arc::new)
 }
 
 fn configured(config: &CameraConfig) -> Option<Maker<OpenCamera>> {

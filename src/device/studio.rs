@@ -9,6 +9,7 @@ use std::thread;
 use serde::Serialize;
 use tokio::sync::{broadcast, watch};
 
+use super::indicator::{Indicator, IndicatorStats};
 use crate::base::lock::lock;
 use crate::base::task::apart;
 use crate::logic::health::Progress;
@@ -37,6 +38,8 @@ pub struct Hardware {
     pub camera: Option<Maker<OpenCamera>>,
     pub microphone: Option<Maker<OpenMicrophone>>,
     pub speaker: Option<Maker<OpenSpeaker>>,
+    /// The sign to those in front of them.
+    pub indicator: Option<Arc<Indicator>>,
 }
 
 pub struct Studio {
@@ -56,6 +59,8 @@ struct State {
     camera: Option<On<VideoSource>>,
     microphone: Option<On<VoiceSource>>,
     speaker: Option<VoiceSink>,
+    /// The sign that is given.
+    sign: Option<Arc<Indicator>>,
 }
 
 /// A source that is on. What it still delivers while it closes belongs to calls that are over.
@@ -77,11 +82,14 @@ pub struct StudioStats {
     pub video: Option<VideoStats>,
     pub microphone: Option<VoiceSourceStats>,
     pub speaker: Option<VoiceSinkStats>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub indicator: Option<IndicatorStats>,
 }
 
 impl Studio {
     pub fn new(hardware: Hardware) -> Arc<Studio> {
-        let mut state = State { floor: Floor::default(), hardware, camera: None, microphone: None, speaker: None };
+        let floor = Floor::default();
+        let mut state = State { floor, hardware, camera: None, microphone: None, speaker: None, sign: None };
         state.equip();
         Arc::new(Studio {
             state: Mutex::new(state),
@@ -128,6 +136,7 @@ impl Studio {
             video: state.camera.as_ref().map(|camera| camera.source.stats()),
             microphone: state.microphone.as_ref().map(|microphone| microphone.source.stats()),
             speaker: state.speaker.as_ref().map(VoiceSink::stats),
+            indicator: state.indicator().map(|indicator| indicator.stats(state.floor.is_signed())),
         }
     }
 
@@ -162,6 +171,8 @@ impl Studio {
                         self.close(part, speaker, state);
                     }
                 },
+                Action::Sign => self.sign(state),
+                Action::Unsign => self.unsign(state),
                 Action::Limit(level) => {
                     if let Some(camera) = &state.camera {
                         camera.source.limit(level);
@@ -213,14 +224,53 @@ impl Studio {
         }
     }
 
+    fn sign(self: &Arc<Self>, state: &mut State) {
+        state.sign = state.hardware.indicator.clone();
+        let Some(indicator) = state.sign.clone() else { return state.floor.signed(true) };
+        let studio = self.clone();
+        let work = move || {
+            let may_open = indicator.begin(&studio.mix);
+            let mut state = studio.state();
+            state.floor.signed(may_open);
+            studio.act(&mut state);
+        };
+        if let Err(error) = thread::Builder::new().name("indicator".to_owned()).spawn(work) {
+            log::error!(error:%; "no thread can be started to give the sign: nobody is seen or heard");
+            state.floor.signed(false);
+        }
+    }
+
+    fn unsign(self: &Arc<Self>, state: &mut State) {
+        let Some(indicator) = state.sign.take() else { return state.floor.unsigned() };
+        let studio = self.clone();
+        let work = move || {
+            indicator.end(&studio.mix);
+            // One that a reload has replaced gives its LED back here.
+            drop(indicator);
+            let mut state = studio.state();
+            state.floor.unsigned();
+            studio.act(&mut state);
+        };
+        if let Err(error) = thread::Builder::new().name("indicator".to_owned()).spawn(work) {
+            log::error!(error:%; "no thread can be started to take the sign back: it stays");
+            state.floor.unsigned();
+        }
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         lock(&self.state)
     }
 }
 
 impl State {
+    /// The sign that is given, else that of the next call.
+    fn indicator(&self) -> Option<&Arc<Indicator>> {
+        self.sign.as_ref().or(self.hardware.indicator.as_ref())
+    }
+
     fn equip(&mut self) {
-        let Hardware { camera, microphone, speaker } = &self.hardware;
+        let Hardware { camera, microphone, speaker, indicator } = &self.hardware;
+        self.floor.indicate(indicator.is_some());
         self.floor.equip(Part::Camera, camera.is_some());
         self.floor.equip(Part::Microphone, microphone.is_some());
         self.floor.equip(Part::Speaker, speaker.is_some());

@@ -2,6 +2,9 @@
 //! Closing takes as long as the driver does, seconds where a device hangs, and nobody waits for it: whoever comes
 //! meanwhile is let in, and the device is opened again once it is closed.
 //!
+//! Where there is a sign to those in front of the device, an LED or a chime, it is given before camera and microphone are
+//! opened, and taken back when both are closed. Without one they are opened at once.
+//!
 //! The contract: after each change drain [`Floor::poll_action`] and do what it says; what a close leads to is told by
 //! [`Floor::closed`].
 
@@ -48,6 +51,10 @@ pub enum Action {
     Open(Part),
     /// Its device is open. [`Floor::closed`] is called when it no longer is.
     Close(Part),
+    /// Give the sign. [`Floor::signed`] is called when it is there, or cannot be.
+    Sign,
+    /// Take it back. [`Floor::unsigned`] is called when it is gone.
+    Unsign,
     /// Holds the open camera to what all viewers can take; `None`: as it delivers.
     Limit(Option<Level>),
 }
@@ -60,6 +67,10 @@ pub struct Floor {
     camera: Switch,
     microphone: Switch,
     speaker: Switch,
+    sign: Sign,
+    /// Whether there is a sign to give.
+    indicated: bool,
+    signs: u64,
     /// What the open camera was last held to.
     limit: Option<Option<Level>>,
 }
@@ -78,6 +89,17 @@ enum State {
     Off,
     On,
     Closing,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Sign {
+    #[default]
+    None,
+    Signing,
+    Given,
+    /// It cannot be given, and nothing may be opened without it.
+    Refused,
+    Unsigning,
 }
 
 impl Floor {
@@ -103,6 +125,30 @@ impl Floor {
         self.switch(part).equipped = equipped;
     }
 
+    /// Whether there is a sign to give; one that is given stays.
+    pub fn indicate(&mut self, indicated: bool) {
+        self.indicated = indicated;
+    }
+
+    /// Whether devices may be opened now.
+    pub fn signed(&mut self, may_open: bool) {
+        if self.sign == Sign::Signing {
+            self.sign = if may_open { Sign::Given } else { Sign::Refused };
+        }
+    }
+
+    /// The sign is gone.
+    pub fn unsigned(&mut self) {
+        if self.sign == Sign::Unsigning {
+            self.sign = Sign::None;
+        }
+    }
+
+    /// Whether those in front of the device are told that they are seen or heard.
+    pub fn is_signed(&self) -> bool {
+        self.sign == Sign::Given
+    }
+
     /// Nothing of the device is left.
     pub fn closed(&mut self, part: Part) {
         let state = &mut self.switch(part).state;
@@ -112,11 +158,14 @@ impl Floor {
     }
 
     pub fn poll_action(&mut self) -> Option<Action> {
+        if let Some(action) = self.poll_sign() {
+            return Some(action);
+        }
         for part in Part::ALL {
-            let wanted = self.wanted(part);
+            let (wanted, may_open) = (self.wanted(part), self.may_open(part));
             let switch = self.switch(part);
             match (switch.state, wanted) {
-                (State::Off, true) if switch.equipped => {
+                (State::Off, true) if switch.equipped && may_open => {
                     switch.state = State::On;
                     if part == Part::Camera {
                         self.limit = None;
@@ -139,20 +188,59 @@ impl Floor {
         })
     }
 
-    /// Whether every device is closed.
+    /// Whether every device is closed, and nobody is told anything else.
     pub fn is_off(&self) -> bool {
-        [self.camera, self.microphone, self.speaker].iter().all(|switch| switch.state == State::Off)
+        self.sign == Sign::None
+            && [self.camera, self.microphone, self.speaker].iter().all(|switch| switch.state == State::Off)
     }
 
-    /// Of the closings under way: each is one turn, however long it takes.
+    /// Of the closings and the signs under way: each is one turn, however long it takes.
     pub fn progress(&self) -> impl Iterator<Item = (&'static str, Progress)> {
-        Part::ALL.into_iter().zip([self.camera, self.microphone, self.speaker]).map(|(part, switch)| {
-            let progress = match switch.state {
-                State::Off | State::On => Progress::Resting,
-                State::Closing => Progress::Working(switch.closings),
-            };
-            (part.closing(), progress)
-        })
+        let signing = match self.sign {
+            Sign::None | Sign::Given | Sign::Refused => None,
+            Sign::Signing | Sign::Unsigning => Some(("indicator", Progress::Working(self.signs))),
+        };
+        Part::ALL
+            .into_iter()
+            .zip([self.camera, self.microphone, self.speaker])
+            .map(|(part, switch)| {
+                let progress = match switch.state {
+                    State::Off | State::On => Progress::Resting,
+                    State::Closing => Progress::Working(switch.closings),
+                };
+                (part.closing(), progress)
+            })
+            .chain(signing)
+    }
+
+    /// The sign comes before what it is for, and goes after it.
+    fn poll_sign(&mut self) -> Option<Action> {
+        let captures = |part: &Part| *part != Part::Speaker;
+        let switched = |part: Part| match part {
+            Part::Camera => self.camera,
+            Part::Microphone => self.microphone,
+            Part::Speaker => self.speaker,
+        };
+        let captured = Part::ALL.into_iter().filter(captures);
+        let needed = captured
+            .clone()
+            .any(|part| switched(part).state != State::Off || self.wanted(part) && switched(part).equipped);
+        let (next, action) = match (self.sign, needed) {
+            (Sign::None, true) if self.indicated => (Sign::Signing, Action::Sign),
+            (Sign::Given | Sign::Refused, false) => (Sign::Unsigning, Action::Unsign),
+            (Sign::None | Sign::Given | Sign::Refused | Sign::Signing | Sign::Unsigning, _) => return None,
+        };
+        self.sign = next;
+        self.signs += 1;
+        Some(action)
+    }
+
+    fn may_open(&self, part: Part) -> bool {
+        match (part, self.sign) {
+            (Part::Speaker, _) | (Part::Camera | Part::Microphone, Sign::Given) => true,
+            (Part::Camera | Part::Microphone, Sign::None) => !self.indicated,
+            (Part::Camera | Part::Microphone, Sign::Signing | Sign::Refused | Sign::Unsigning) => false,
+        }
     }
 
     fn wanted(&self, part: Part) -> bool {
@@ -182,7 +270,7 @@ impl Floor {
 
 #[cfg(test)]
 mod tests {
-    use Action::{Close, Limit, Open};
+    use Action::{Close, Limit, Open, Unsign};
     use Part::{Camera, Microphone, Speaker};
     use proptest::prelude::*;
 
@@ -282,6 +370,66 @@ mod tests {
         assert_eq!(turns, [Progress::Working(1), Progress::Working(2)]);
     }
 
+    #[test]
+    fn nothing_is_captured_before_the_sign_and_it_goes_last() {
+        let mut floor = floor();
+        floor.indicate(true);
+        let one = floor.enter(Viewing::Level(Level::L4));
+        assert_eq!(drain(&mut floor), [Action::Sign, Open(Speaker)], "which may have a chime to play");
+        floor.signed(true);
+        assert_eq!(drain(&mut floor), [Open(Camera), Open(Microphone), Limit(Some(Level::L4))]);
+        let two = floor.enter(Viewing::Nothing);
+        floor.leave(one);
+        assert_eq!(drain(&mut floor), [Close(Camera)]);
+        floor.closed(Camera);
+        floor.leave(two);
+        assert_eq!(drain(&mut floor), [Close(Microphone), Close(Speaker)]);
+        floor.closed(Speaker);
+        assert_eq!(drain(&mut floor), [], "the microphone is still open");
+        floor.closed(Microphone);
+        assert_eq!(drain(&mut floor), [Unsign]);
+        assert!(!floor.is_off());
+        // Who comes meanwhile waits for the sign to be given anew.
+        floor.enter(Viewing::Level(Level::L4));
+        assert_eq!(drain(&mut floor), [Open(Speaker)]);
+        floor.unsigned();
+        assert_eq!(drain(&mut floor), [Action::Sign]);
+    }
+
+    #[test]
+    fn without_the_sign_that_is_required_nobody_is_seen_or_heard() {
+        let mut floor = floor();
+        floor.indicate(true);
+        let one = floor.enter(Viewing::Level(Level::L4));
+        drain(&mut floor);
+        floor.signed(false);
+        assert_eq!(drain(&mut floor), []);
+        floor.leave(one);
+        assert_eq!(drain(&mut floor), [Unsign, Close(Speaker)]);
+        floor.unsigned();
+        floor.closed(Speaker);
+        assert!(floor.is_off());
+        // The next call tries it again.
+        floor.enter(Viewing::Nothing);
+        assert_eq!(drain(&mut floor), [Action::Sign, Open(Speaker)]);
+    }
+
+    #[test]
+    fn only_who_is_captured_is_told() {
+        let mut floor = floor();
+        floor.indicate(true);
+        floor.equip(Microphone, false);
+        let one = floor.enter(Viewing::Nothing);
+        assert_eq!(drain(&mut floor), [Open(Speaker)]);
+        floor.view(one, Viewing::Level(Level::L4));
+        assert_eq!(drain(&mut floor), [Action::Sign]);
+        // Gone again before it was there.
+        floor.view(one, Viewing::Nothing);
+        assert_eq!(drain(&mut floor), []);
+        floor.signed(true);
+        assert_eq!(drain(&mut floor), [Unsign]);
+    }
+
     #[derive(Clone, Debug)]
     enum Step {
         Enter(bool),
@@ -289,6 +437,9 @@ mod tests {
         View(usize, bool),
         Closed(usize),
         Equip(usize, bool),
+        Indicate(bool),
+        Signed(bool),
+        Unsigned,
     }
 
     fn step() -> impl Strategy<Value = Step> {
@@ -298,6 +449,9 @@ mod tests {
             2 => (0..4usize, any::<bool>()).prop_map(|(guest, watches)| Step::View(guest, watches)),
             3 => (0..3usize).prop_map(Step::Closed),
             1 => (0..3usize, any::<bool>()).prop_map(|(part, equipped)| Step::Equip(part, equipped)),
+            1 => any::<bool>().prop_map(Step::Indicate),
+            3 => prop::bool::weighted(0.8).prop_map(Step::Signed),
+            2 => Just(Step::Unsigned),
         ]
     }
 
@@ -309,6 +463,7 @@ mod tests {
             let mut real = [State::Off; 3];
             let views = |watches: bool| if watches { Viewing::Level(Level::L3) } else { Viewing::Nothing };
             let mut equipped = [true; 3];
+            let (mut indicated, mut sign, mut signed) = (false, Sign::None, None);
             for step in steps {
                 match step {
                     Step::Enter(watches) => guests.push((floor.enter(views(watches)), views(watches))),
@@ -325,17 +480,41 @@ mod tests {
                         equipped[part] = there;
                         floor.equip(Part::ALL[part], there);
                     }
+                    Step::Indicate(there) => {
+                        indicated = there;
+                        floor.indicate(there);
+                    }
+                    Step::Signed(may_open) => {
+                        signed = signed.or((sign == Sign::Signing).then_some(may_open));
+                        sign = if sign == Sign::Signing { Sign::Given } else { sign };
+                        floor.signed(may_open);
+                    }
+                    Step::Unsigned => {
+                        sign = if sign == Sign::Unsigning { Sign::None } else { sign };
+                        floor.unsigned();
+                    }
                     Step::Leave(_) | Step::View(..) | Step::Closed(_) => {}
                 }
                 while let Some(action) = floor.poll_action() {
                     match action {
                         Open(part) => {
                             prop_assert_eq!(real[part as usize], State::Off);
+                            let told = sign == Sign::Given && signed == Some(true) || sign == Sign::None && !indicated;
+                            prop_assert!(part == Speaker || told, "{:?} is opened without a sign", part);
                             real[part as usize] = State::On;
                         }
                         Close(part) => {
                             prop_assert_eq!(real[part as usize], State::On);
                             real[part as usize] = State::Closing;
+                        }
+                        Action::Sign => {
+                            prop_assert_eq!(sign, Sign::None);
+                            (sign, signed) = (Sign::Signing, None);
+                        }
+                        Unsign => {
+                            prop_assert_eq!(sign, Sign::Given);
+                            prop_assert!(real[Camera as usize] == State::Off && real[Microphone as usize] == State::Off);
+                            sign = Sign::Unsigning;
                         }
                         Limit(_) => prop_assert_eq!(real[Camera as usize], State::On),
                     }
@@ -344,7 +523,8 @@ mod tests {
                 for (part, wanted) in [(Camera, watched), (Microphone, !guests.is_empty()), (Speaker, !guests.is_empty())] {
                     match real[part as usize] {
                         State::On => prop_assert!(wanted),
-                        State::Off => prop_assert!(!wanted || !equipped[part as usize]),
+                        State::Off => prop_assert!(!wanted || !equipped[part as usize] || sign != Sign::None && signed != Some(true)
+                            || sign == Sign::Unsigning),
                         State::Closing => {}
                     }
                 }

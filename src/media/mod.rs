@@ -5,6 +5,7 @@ pub mod camera;
 pub mod convert;
 pub mod frame;
 pub mod h264;
+pub mod led;
 mod lettering;
 pub mod opus;
 pub mod pulse;

@@ -312,7 +312,7 @@ pub fn daemon_may_read(root: &Path) -> Access {
 }
 
 /// A device ID as a host name (RFC 1123).
-fn host_name(id: &str) -> String {
+pub fn host_name(id: &str) -> String {
     let name: String =
         id.to_lowercase().chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).take(63).collect();
     match name.trim_matches('-') {

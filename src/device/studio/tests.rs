@@ -106,6 +106,7 @@ fn hardware(gate: Gate) -> (Hardware, Receiver<[i16; BLOCK]>) {
                 Ok(Box::new(SlowSpeaker { slow, heard: heard.clone() }))
             })
         })),
+        indicator: None,
     };
     (hardware, ear)
 }

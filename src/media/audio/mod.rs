@@ -3,6 +3,7 @@
 pub mod alsa;
 pub mod file;
 pub mod synthetic;
+pub mod tone;
 
 #[cfg(test)]
 pub(crate) mod measure;

@@ -1,8 +1,10 @@
 //! Packets to speaker: the sound card is the clock. For each block it takes, each caller gives one, and the mix is
 //! played. With no speaker the callers' jitter buffers overflow in silence, and skip what is old when it is back.
 
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
+use std::vec;
 
 use serde::Serialize;
 
@@ -50,6 +52,25 @@ impl Mix {
         }
         CallerVoice::new(caller, Arc::downgrade(&self.0))
     }
+
+    /// Plays these blocks over the voices, from the next one that the speaker takes, in place of what was played so before.
+    /// The receiver hears when the last one was taken; where none does, [`Mix::silence`] takes it back.
+    pub fn play(&self, blocks: Vec<[i16; BLOCK]>) -> Receiver<()> {
+        let (ended, end) = channel();
+        *lock(&self.0.chime) = Some(Chime { blocks: blocks.into_iter(), ended });
+        end
+    }
+
+    /// Plays no more of it.
+    pub fn silence(&self) {
+        *lock(&self.0.chime) = None;
+    }
+}
+
+/// What is played to those in front of the speaker.
+struct Chime {
+    blocks: vec::IntoIter<[i16; BLOCK]>,
+    ended: Sender<()>,
 }
 
 impl VoiceSink {
@@ -73,11 +94,14 @@ impl VoiceSink {
 
 /// Everybody in the mix.
 #[derive(Default)]
-pub(super) struct Callers(Mutex<Vec<Arc<Caller>>>);
+pub(super) struct Callers {
+    all: Mutex<Vec<Arc<Caller>>>,
+    chime: Mutex<Option<Chime>>,
+}
 
 impl Callers {
     fn add(&self, caller: &Arc<Caller>) -> bool {
-        let mut callers = lock(&self.0);
+        let mut callers = lock(&self.all);
         if callers.len() >= CALLERS_MAX {
             return false;
         }
@@ -86,11 +110,24 @@ impl Callers {
     }
 
     pub(super) fn remove(&self, caller: &Arc<Caller>) {
-        lock(&self.0).retain(|other| !Arc::ptr_eq(other, caller));
+        lock(&self.all).retain(|other| !Arc::ptr_eq(other, caller));
     }
 
     fn all(&self) -> Vec<Arc<Caller>> {
-        lock(&self.0).clone()
+        lock(&self.all).clone()
+    }
+
+    /// Its next 10 ms.
+    fn chime(&self) -> Option<[i16; BLOCK]> {
+        let mut chime = lock(&self.chime);
+        let next = chime.as_mut()?.blocks.next();
+        if next.is_none()
+            && let Some(chime) = chime.take()
+        {
+            // Nobody need have waited for it.
+            let _ = chime.ended.send(());
+        }
+        next
     }
 }
 
@@ -130,6 +167,9 @@ impl Playback {
                 if let Some(voice) = caller.next_block(now) {
                     mixer.add(&voice);
                 }
+            }
+            if let Some(chime) = self.callers.chime() {
+                mixer.add(&chime);
             }
             let written = speaker.write(&mixer.take());
             let mut stats = lock(&self.stats);

@@ -83,6 +83,14 @@ fn describe(status: &Value) -> String {
         }
     }
 
+    let indicator = &media["indicator"];
+    match (indicator["problem"].as_str(), indicator["required"].as_bool(), indicator["shown"].as_bool()) {
+        (Some(problem), Some(true), _) => row(&mut out, "indicator", &format!("{problem}. Nobody is seen or heard")),
+        (Some(problem), _, _) => row(&mut out, "indicator", &format!("{problem}. Calls go on without it")),
+        (None, _, Some(true)) => row(&mut out, "indicator", "on"),
+        (None, _, _) => {}
+    }
+
     let calls = status["calls"].as_array().map(Vec::as_slice).unwrap_or_default();
     if calls.is_empty() {
         row(&mut out, "calls", "none");
