@@ -7,6 +7,8 @@ mod card;
 mod code;
 #[path = "board/import.rs"]
 mod import;
+#[path = "board/owner.rs"]
+mod owner;
 #[path = "common/partition.rs"]
 mod partition;
 #[path = "board/reset.rs"]

@@ -7,6 +7,16 @@ use std::process::Command;
 
 use crate::card::Board;
 
+/// What a camera sees of a code in a picture.
+pub fn clip(png: &str, clip: &str) {
+    let mut reader = png::Decoder::new(std::io::BufReader::new(fs::File::open(png).unwrap())).read_info().unwrap();
+    let mut pixels = vec![0; reader.output_buffer_size().unwrap()];
+    let side = reader.next_frame(&mut pixels).unwrap().width;
+    let mut frames = format!("YUV4MPEG2 W{side} H{side} F10:1 Cmono\nFRAME\n").into_bytes();
+    frames.extend(&pixels);
+    fs::write(clip, frames).unwrap();
+}
+
 /// From the command that prints the code to the board that has read it, by the commands alone.
 #[test]
 fn a_printed_code_sets_up_a_board() {
@@ -30,12 +40,7 @@ fn a_printed_code_sets_up_a_board() {
     assert!(out.contains('▀') && !out.contains("s3cret"), "{out}");
     assert_eq!(fs::metadata(&png).unwrap().permissions().mode() & 0o777, 0o600);
 
-    let mut reader = png::Decoder::new(std::io::BufReader::new(fs::File::open(&png).unwrap())).read_info().unwrap();
-    let mut pixels = vec![0; reader.output_buffer_size().unwrap()];
-    let side = reader.next_frame(&mut pixels).unwrap().width;
-    let mut clip = format!("YUV4MPEG2 W{side} H{side} F10:1 Cmono\nFRAME\n").into_bytes();
-    clip.extend(&pixels);
-    fs::write(path("clip.y4m"), clip).unwrap();
+    clip(&png, &path("clip.y4m"));
 
     let board = Board::new();
     let root = board.places.root.to_str().unwrap();
@@ -55,6 +60,8 @@ fn a_printed_code_sets_up_a_board() {
     assert_eq!(board.config().signaling.token.unwrap().secret, "s3cret");
     assert!(board.networks().unwrap().contains("sae_password=706173733a776f72643b31"));
 
+    let link = |out: &str| out.split_whitespace().find(|word| word.contains("#invite=")).map(str::to_owned);
+    assert_eq!(link(&out), None, "its household is at the server");
     // Without a code in the picture it ends in time, with 1.
     let (code, _, err) = callbox(&[&scan[..], &["--seconds", "1", "--camera", "synthetic"]].concat(), "");
     assert_eq!((code, err.as_str()), (Some(1), "callbox: the board is not set up: no code was shown within 1 s\n"));

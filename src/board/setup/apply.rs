@@ -1,9 +1,9 @@
 //! Root's part of setting up by a code: takes the text that the scan has left, reads it again, and writes what it says where
 //! the next import finds it.
 
-use std::fs::OpenOptions;
+use std::fs::{self, OpenOptions};
 use std::io;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
 use super::code::{Code, CodeError, Setup, SignalingServer};
@@ -13,6 +13,7 @@ use crate::board::card::import::{asks_for_code, daemon_may_read, said};
 use crate::board::card::{settings, storage};
 use crate::board::wifi::network::Network;
 use crate::board::{Places, SETTINGS, TOKEN, WIFI, wifi};
+use crate::config::FIRST_OWNER;
 
 /// Longest file with a code in bytes; a code is shorter.
 const MAX_BYTES: u64 = 4096;
@@ -61,6 +62,9 @@ fn put_down(code: &Code, places: &Places) -> Result<(), ApplyError> {
                     .and_then(|()| durable::replace_if_different(&token_file, token.as_bytes(), access).map(|_| ()))
                     .map_err(|error| store(TOKEN, "board's storage", &error))?;
             }
+            if let Some(hash) = &setup.owner {
+                first_owner(hash, places).map_err(|error| store(FIRST_OWNER, "board's storage", &error))?;
+            }
             if let Some(network) = &setup.network {
                 join(network, setup.country, places)?;
             }
@@ -68,6 +72,16 @@ fn put_down(code: &Code, places: &Places) -> Result<(), ApplyError> {
             configure(setup, &token_file, places)
         }
     }
+}
+
+/// For the daemon's next start, which finds out whether there is an owner already.
+fn first_owner(hash: &[u8; 32], places: &Places) -> io::Result<()> {
+    fs::create_dir_all(&places.daemon)?;
+    // Whoever has the directory is the daemon, and no link of its making is followed.
+    let dir = fs::metadata(&places.daemon)?;
+    let access = Access { owner: Some((dir.uid(), dir.gid())), ..Access::PRIVATE };
+    let digits: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
+    durable::replace(&places.daemon.join(FIRST_OWNER), digits.as_bytes(), access)
 }
 
 fn join(network: &Network, country: Option<[u8; 2]>, places: &Places) -> Result<(), ApplyError> {

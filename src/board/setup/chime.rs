@@ -1,8 +1,7 @@
 //! What a person hears who holds a code into the camera, without a screen to look at.
 
-use std::f64::consts::TAU;
-
-use crate::media::audio::{AudioError, BLOCK, RATE, Speaker};
+use crate::media::audio::tone::{self, Note};
+use crate::media::audio::{AudioError, BLOCK, Speaker};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Chime {
@@ -14,13 +13,8 @@ pub enum Chime {
     Refused,
 }
 
-/// Pitch in hertz and length in blocks of 10 ms.
-type Note = (f64, usize);
-
 /// -10 dBFS: to be heard across a hall on a small speaker.
-const PEAK: f64 = 0.316 * 32_767.0;
-/// Samples in which a note grows and fades, so that it does not click.
-const RAMP: usize = RATE as usize / 200;
+const PEAK: f64 = 0.316;
 /// Blocks of silence that push the last note out of the card's buffer.
 const TAIL: usize = 25;
 
@@ -35,16 +29,8 @@ impl Chime {
 
     /// Plays it to its end.
     pub fn play(self, speaker: &mut dyn Speaker) -> Result<(), AudioError> {
-        for &(pitch, blocks) in self.notes() {
-            let length = blocks * BLOCK;
-            for start in (0..length).step_by(BLOCK) {
-                let sample = |i: usize| {
-                    let at = start + i;
-                    let ramp = (at.min(length - at) as f64 / RAMP as f64).min(1.0);
-                    ((TAU * pitch * at as f64 / f64::from(RATE)).sin() * PEAK * ramp) as i16
-                };
-                speaker.write(&std::array::from_fn(sample))?;
-            }
+        for block in tone::blocks(self.notes(), PEAK) {
+            speaker.write(&block)?;
         }
         (0..TAIL).try_for_each(|_| speaker.write(&[0; BLOCK]))
     }

@@ -2,6 +2,8 @@
 //! the network alone. docs/provisioning.md is the page on the format.
 
 use super::fields::{self, FieldError, Fields};
+use crate::board::card::import::host_name;
+use crate::board::card::report;
 use crate::board::card::settings::TEMPLATE;
 use crate::board::wifi::network::{self, Key, Network};
 use crate::config::Config;
@@ -23,6 +25,8 @@ pub struct Setup {
     pub server: Option<SignalingServer>,
     pub network: Option<Network>,
     pub country: Option<[u8; 2]>,
+    /// SHA-256 of the secret in the first owner's link. Whoever sees the code is not let in by it.
+    pub owner: Option<[u8; 32]>,
 }
 
 /// A signaling server elsewhere.
@@ -126,6 +130,9 @@ impl Setup {
         }
         let country = self.country.map(|code| String::from_utf8_lossy(&code).into_owned());
         fields.extend(country.as_deref().map(|country| ("C", country)));
+        // Digits and capitals take little room in a code.
+        let owner = self.owner.map(|hash| hash.iter().map(|byte| format!("{byte:02X}")).collect::<String>());
+        fields.extend(owner.as_deref().map(|owner| ("O", owner)));
         let text = format!("{SCHEME}{VERSION};{}", fields::write(&fields));
         // What the other side refuses is not worth printing.
         match Code::parse(&text)? {
@@ -154,6 +161,12 @@ impl Setup {
         text
     }
 
+    /// Where browsers in its network will find the board; `None` where it is not its own server.
+    pub fn page(&self) -> Option<String> {
+        let config = Config::from_toml(&self.settings("")).ok().filter(|_| self.server.is_none())?;
+        report::page(&config, &host_name(&self.id))
+    }
+
     /// Whether the daemon takes it, by the daemon's own rules.
     fn check(&self) -> Result<(), CodeError> {
         let tokenless =
@@ -173,7 +186,7 @@ impl Setup {
 
 fn setup(fields: Fields) -> Result<Setup, CodeError> {
     let (mut id, mut name, mut url, mut token) = (None, None, None, None);
-    let (mut ssid, mut password, mut hidden, mut country) = (None, None, false, None);
+    let (mut ssid, mut password, mut hidden, mut country, mut owner) = (None, None, false, None, None);
     for (key, value) in fields {
         match key.as_str() {
             "I" => id = Some(value),
@@ -185,6 +198,7 @@ fn setup(fields: Fields) -> Result<Setup, CodeError> {
             "H" if value == "1" => hidden = true,
             "H" => return Err(unfit("H must be 1")),
             "C" => country = Some(network::country(&value).map_err(CodeError::Unfit)?),
+            "O" => owner = Some(hash(&value).ok_or_else(|| unfit("O must be 64 hexadecimal digits"))?),
             _ => return Err(CodeError::Unknown(key)),
         }
     }
@@ -193,6 +207,9 @@ fn setup(fields: Fields) -> Result<Setup, CodeError> {
         (None, Some(_)) => return Err(CodeError::Missing("the server (U) that its token is for")),
         (None, None) => None,
     };
+    if server.is_some() && owner.is_some() {
+        return Err(unfit("an owner (O) is for a board without a server elsewhere (U)"));
+    }
     let network = match (ssid, password, hidden) {
         (Some(ssid), password, hidden) => {
             let key = Key::from_password(&password.unwrap_or_default()).map_err(CodeError::Unfit)?;
@@ -201,7 +218,7 @@ fn setup(fields: Fields) -> Result<Setup, CodeError> {
         (None, None, false) => None,
         (None, _, _) => return Err(CodeError::Missing("the network's name (S)")),
     };
-    let setup = Setup { id: id.ok_or(CodeError::Missing("the device ID (I)"))?, name, server, network, country };
+    let setup = Setup { id: id.ok_or(CodeError::Missing("the device ID (I)"))?, name, server, network, country, owner };
     setup.check().map(|()| setup)
 }
 
@@ -221,6 +238,18 @@ fn wifi(fields: Fields) -> Result<Network, CodeError> {
     let hidden = get("H").is_some_and(|hidden| hidden.eq_ignore_ascii_case("true"));
     let ssid = get("S").ok_or(CodeError::Missing("the network's name (S)"))?;
     Network::new(ssid.as_bytes().to_vec(), key, hidden).map_err(CodeError::Unfit)
+}
+
+fn hash(text: &str) -> Option<[u8; 32]> {
+    let digits = text.as_bytes();
+    let mut hash = [0; 32];
+    if digits.len() != 2 * hash.len() || !digits.iter().all(u8::is_ascii_hexdigit) {
+        return None;
+    }
+    for (byte, pair) in hash.iter_mut().zip(digits.chunks(2)) {
+        *byte = u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()?;
+    }
+    Some(hash)
 }
 
 fn unfit(why: &str) -> CodeError {
@@ -308,10 +337,30 @@ mod tests {
             ("CALLBOX:1;I:door;S:Home;P:short;;", "5 characters"),
             ("CALLBOX:1;I:door;H:yes;;", "H must be 1"),
             ("CALLBOX:1;I:door;C:Germany;;", "country"),
+            ("CALLBOX:1;I:door;O:12AB;;", "64 hexadecimal"),
+            (&format!("CALLBOX:1;I:door;O:{};;", "+1".repeat(32)), "64 hexadecimal"),
+            (&format!("CALLBOX:1;I:door;U:wss\\://x;O:{};;", "AB".repeat(32)), "without a server"),
         ] {
             let error = Code::parse(text).unwrap_err().to_string();
             assert!(error.contains(why), "{text}: {error}");
         }
+    }
+
+    /// A camera of 640x480 reads up to 77 modules a side at the distance of an arm.
+    #[test]
+    fn with_an_owner_it_is_still_easy_to_read() {
+        let network = Network::new(b"FRITZ!Box 7590 QX".to_vec(), Key::from_password(&"7".repeat(20)).unwrap(), false);
+        let setup = Setup {
+            id: "front-door".into(),
+            name: Some("Front door of the Smiths".into()),
+            server: None,
+            network: Some(network.unwrap()),
+            country: Some(*b"DE"),
+            owner: Some([0xa5; 32]),
+        };
+        let width = crate::base::qr::Drawing::new(&setup.encode().unwrap()).unwrap().width();
+        assert!(width <= 57, "{width} modules");
+        assert_eq!(setup.page().as_deref(), Some("https://front-door.local:8443/"));
     }
 
     fn any_setup() -> impl Strategy<Value = Setup> {
@@ -330,8 +379,12 @@ mod tests {
             prop::option::of(server),
             prop::option::of(network),
             prop::option::of(prop::sample::select(vec![*b"DE", *b"FR", *b"US"])),
+            any::<Option<[u8; 32]>>(),
         )
-            .prop_map(|(id, name, server, network, country)| Setup { id, name, server, network, country })
+            .prop_map(|(id, name, server, network, country, owner)| {
+                let owner = owner.filter(|_| server.is_none());
+                Setup { id, name, server, network, country, owner }
+            })
     }
 
     proptest! {

@@ -20,6 +20,16 @@ impl FirstLink {
         durable::replace(&self.path, format!("{link}\n").as_bytes(), Access::PRIVATE)
     }
 
+    /// Another file in the same directory.
+    pub(super) fn beside(&self, name: &str) -> PathBuf {
+        self.path.with_file_name(name)
+    }
+
+    /// Whether it was made and nobody has used it.
+    pub(super) fn is_open(&self) -> bool {
+        self.path.exists()
+    }
+
     /// An owner came in, and there is nothing to keep any more.
     pub(super) fn is_used(&self) {
         if self.path.exists()

@@ -7,6 +7,7 @@ mod cookie;
 mod devices;
 mod first;
 mod household;
+mod provisioned;
 mod tokens;
 mod watch;
 

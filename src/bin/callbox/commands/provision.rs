@@ -21,7 +21,8 @@ const MANY_MODULES: usize = 77;
 
 pub fn provision(wanted: Provision) -> Result<(), Failure> {
     let png = wanted.png.clone();
-    let setup = setup(wanted)?;
+    let mut setup = setup(wanted)?;
+    let link = owner(&mut setup)?;
     let text = setup.encode().context("these values make no code")?;
     let drawing = Drawing::new(&text).context("this is more than a code can hold; take shorter names")?;
     if let Some(path) = png {
@@ -35,7 +36,29 @@ pub fn provision(wanted: Provision) -> Result<(), Failure> {
     if drawing.width() > MANY_MODULES {
         shown.push_str("The code is fine; shorter names and token make it easier to read.\n");
     }
+    if let Some(link) = link {
+        shown.push_str(&format!(
+            "\nOnce the board is up, this link makes you its owner. It works once, and is shown only now:\n  {link}\n"
+        ));
+    }
     print(shown.as_bytes())
+}
+
+/// Makes whoever has the link the first owner of a board that is its own server. The code only lets the board know it.
+#[cfg(feature = "server")]
+fn owner(setup: &mut Setup) -> anyhow::Result<Option<String>> {
+    use callbox::server::invitation_link;
+    use callbox::store::Secret;
+
+    let Some(page) = setup.page() else { return Ok(None) };
+    let secret = Secret::random().context("no secret can be made")?;
+    setup.owner = Some(secret.hash().0);
+    Ok(Some(invitation_link(&page, &secret)))
+}
+
+#[cfg(not(feature = "server"))]
+fn owner(_: &mut Setup) -> anyhow::Result<Option<String>> {
+    Ok(None)
 }
 
 fn setup(wanted: Provision) -> anyhow::Result<Setup> {
@@ -67,6 +90,7 @@ fn setup(wanted: Provision) -> anyhow::Result<Setup> {
         server: wanted.server.map(|url| SignalingServer { url, token }),
         network,
         country: wanted.country.as_deref().map(network::country).transpose().map_err(|why| anyhow!(why))?,
+        owner: None,
     })
 }
 

@@ -1,0 +1,58 @@
+//! The owner who made the code that set this board up: the board has left what is to be remembered of their link's secret.
+//! It counts where nobody is the owner yet, and takes the place of the link that the first start had made.
+
+use super::household::{Household, Silent, first_owner};
+use crate::base::durable;
+use crate::base::text;
+use crate::config::FIRST_OWNER;
+use crate::server::access::household::Now;
+use crate::store::{Hash, MemoryError};
+
+/// Bytes of the file.
+const MAX_BYTES: u64 = 256;
+
+impl Household {
+    /// Lets in whom a code has named, once. Returns whether there is such an owner now.
+    pub(super) async fn is_owned_by_code(&self) -> Result<bool, Silent> {
+        let file = self.first.beside(FIRST_OWNER);
+        let Ok(text) = text::read(&file, MAX_BYTES) else { return Ok(false) };
+        let Some(hash) = hash(text.trim()) else {
+            log::warn!(file:% = file.display(); "a setup code has left no owner that can be understood");
+            return Ok(false);
+        };
+        let (now, unused) = (Now::read().time, self.first.is_open());
+        let made = self.ask(move |memory| {
+            let people = memory.people()?;
+            let nobody_came = people.iter().all(|person| person.sessions.is_empty()) && people.len() < 2;
+            if !memory.is_empty()? && !(unused && nobody_came) {
+                return Ok(false);
+            }
+            // The link of the first start: nobody shall be let in by both.
+            for person in people {
+                memory.revoke(&person.name, true)?;
+            }
+            memory.invite(&first_owner(), hash, now).map(|_| true)
+        });
+        let made = made.await?.map_err(|error: MemoryError| Silent::because(error))?;
+        match made {
+            true => {
+                self.first.is_used();
+                log::info!("whoever made the setup code is the owner once they open their link");
+            }
+            false => log::warn!("a setup code names an owner, but there is one: it is left out"),
+        }
+        if let Err(error) = durable::remove(&file) {
+            log::warn!(file:% = file.display(), error:%; "what a setup code has left cannot be removed");
+        }
+        Ok(made)
+    }
+}
+
+fn hash(digits: &str) -> Option<Hash> {
+    let mut hash = [0; 32];
+    let sound = digits.len() == 2 * hash.len() && digits.bytes().all(|digit| digit.is_ascii_hexdigit());
+    for (byte, at) in hash.iter_mut().zip((0..).step_by(2)) {
+        *byte = u8::from_str_radix(digits.get(at..at + 2).filter(|_| sound)?, 16).ok()?;
+    }
+    Some(Hash(hash))
+}
