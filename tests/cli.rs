@@ -148,6 +148,7 @@ const COMMANDS: &[&str] = &[
     "erase",
     "backup",
     "restore",
+    "reset",
     "check",
     "provision",
     "board",
@@ -172,6 +173,7 @@ const COMMANDS: &[&str] = &[
     "erase",
     "backup",
     "restore",
+    "reset",
     "check",
     "completions",
 ];
@@ -188,6 +190,7 @@ const COMMANDS: &[&str] = &[
     "erase",
     "backup",
     "restore",
+    "reset",
     "check",
     "completions",
 ];

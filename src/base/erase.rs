@@ -174,7 +174,11 @@ mod tests {
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
         for (file, least) in held.into_iter().zip([6000, PIECE + 5]) {
             let bytes = bytes(file);
-            assert!(bytes.len() >= least && bytes.len() as u64 % BLOCK == 0 && bytes.iter().all(|byte| *byte == 0));
+            assert!(
+                bytes.len() >= least
+                    && (bytes.len() as u64).is_multiple_of(BLOCK)
+                    && bytes.iter().all(|byte| *byte == 0)
+            );
         }
         contents(&dir.path().join("missing")).unwrap();
         all(&dir.path().join("missing")).unwrap();

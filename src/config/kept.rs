@@ -23,7 +23,7 @@ const HOUSEHOLD: [&str; 3] = ["household.db", HOUSEHOLD_LOCK, "household.corrupt
 /// Whether a file or a directory of that name in the state directory is ours.
 pub fn is_ours(name: &str) -> bool {
     let named = |ours: &&str| name.strip_prefix(*ours).is_some_and(|rest| UNFINISHED.contains(&rest));
-    HOUSEHOLD.iter().any(|beginning| name.starts_with(beginning)) || NAMES.iter().any(|ours| named(&ours))
+    HOUSEHOLD.iter().any(|beginning| name.starts_with(beginning)) || NAMES.iter().any(named)
 }
 
 /// Whether somebody uses the server's memory in that directory.

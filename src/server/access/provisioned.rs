@@ -23,8 +23,8 @@ impl Household {
         let (now, unused) = (Now::read().time, self.first.is_open());
         let made = self.ask(move |memory| {
             let people = memory.people()?;
-            let nobody_came = people.iter().all(|person| person.sessions.is_empty()) && people.len() < 2;
-            if !memory.is_empty()? && !(unused && nobody_came) {
+            let waiting = unused && matches!(people.as_slice(), [only] if only.sessions.is_empty());
+            if !(waiting || memory.is_empty()?) {
                 return Ok(false);
             }
             // The link of the first start: nobody shall be let in by both.
