@@ -281,7 +281,7 @@ async fn invite(State(doors): State<Doors>, request: Request) -> Result<Json<Val
     let invite = wanted.into_invite(now);
     let name = invite.name.clone();
     let invited = caller.household.ask(move |memory| memory.invite(&invite, hash, now)).await??;
-    let link = link(&base, &secret, &caller.household.key());
+    let link = link(&base, &secret, Some(&caller.household.key()));
     let qr = Drawing::new(&link).map(|code| json!({ "width": code.width(), "path": code.svg_path() }));
     log::info!(invitation = invited.invitation.as_str(); "an owner invites somebody");
     Ok(Json(json!({ "name": name, "invitation": invited.invitation, "isNew": invited.new, "link": link, "qr": qr })))
@@ -308,10 +308,11 @@ impl Invitation {
 }
 
 /// The address that lets somebody in. What stands behind `#` never leaves the browser.
-pub fn link(base: &str, secret: &Secret, household: &Key) -> String {
-    let household = household.to_string();
-    let site = household.split_once(':').map_or("", |(_, key)| key);
-    format!("{base}#invite={}&site={site}", secret.text())
+/// `household`: `None` where its key is not made yet, so that whoever opens the link cannot check calls by it.
+pub fn link(base: &str, secret: &Secret, household: Option<&Key>) -> String {
+    let household = household.map(Key::to_string).unwrap_or_default();
+    let site = household.split_once(':').map_or(String::new(), |(_, key)| format!("&site={key}"));
+    format!("{base}#invite={}{site}", secret.text())
 }
 
 #[derive(Deserialize)]

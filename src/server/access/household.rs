@@ -123,7 +123,7 @@ impl Household {
         if !made.await?.map_err(Silent::because)? {
             return Ok(None);
         }
-        let link = link(base, &secret, &self.key());
+        let link = link(base, &secret, Some(&self.key()));
         if let Err(error) = self.first.keep(&link) {
             log::warn!(error:%; "the first owner's link cannot be kept for the card's report");
         }

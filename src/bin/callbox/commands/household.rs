@@ -48,7 +48,7 @@ pub fn invite(wanted: Invite) -> Result<(), Failure> {
     let secret = Secret::random().context("no secret can be made")?;
     let mut memory = open(&loaded)?;
     let invited = memory.invite(&asked, secret.hash(), now).map_err(anyhow::Error::new)?;
-    let link = invitation_link(&base, &secret, &household_key(&mut memory).map_err(anyhow::Error::new)?);
+    let link = invitation_link(&base, &secret, Some(&household_key(&mut memory).map_err(anyhow::Error::new)?));
     if wanted.json {
         let shown = json!({ "name": wanted.name, "invitation": invited.invitation, "link": link, "new": invited.new });
         return print(format!("{shown:#}\n").as_bytes());

@@ -53,7 +53,7 @@ fn owner(setup: &mut Setup) -> anyhow::Result<Option<String>> {
     let Some(page) = setup.page() else { return Ok(None) };
     let secret = Secret::random().context("no secret can be made")?;
     setup.owner = Some(secret.hash().0);
-    Ok(Some(invitation_link(&page, &secret)))
+    Ok(Some(invitation_link(&page, &secret, None)))
 }
 
 #[cfg(not(feature = "server"))]
