@@ -6,7 +6,7 @@ BROWSER := tests/browser
 
 .DEFAULT_GOAL := help
 .PHONY: help run build cross deb test test-rust test-browser test-devices test-hardware \
-    test-power test-power-quick test-packages test-packages-quick test-reproducible image test-image bench bench-signaling fuzz fmt lint doc book
+    test-power test-power-quick test-packages test-packages-quick test-reproducible image test-image bench bench-signaling fuzz fmt lint doc audit audit-quick book
 
 help:
 	@echo 'make run            build and start device and server together; open the address it prints'
@@ -32,6 +32,8 @@ help:
 	@echo 'make fuzz           each parser of remote or written text gets SECONDS=300 of nonsense'
 	@echo 'make fmt            format the source'
 	@echo 'make lint           formatting and clippy, warnings are errors'
+	@echo 'make audit          known faults and licences of what we take from others; builds cargo-deny once'
+	@echo '                    (make audit-quick: known faults of the npm packages of the tests)'
 	@echo 'make doc            the library'"'"'s documentation'
 	@echo 'make book           docs/ as a book, in target/book'
 
@@ -152,6 +154,13 @@ lint:
 doc:
 	@scripts/setup build
 	RUSTDOCFLAGS='-D warnings' cargo doc --locked --no-deps
+
+audit:
+	@scripts/setup audit
+	scripts/audit
+
+audit-quick:
+	scripts/audit npm
 
 book:
 	@scripts/setup book

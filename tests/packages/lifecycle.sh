@@ -134,7 +134,7 @@ files_are_there() {
         [ -e "$file" ] || fail "$file is not there"
     done
     for file in /usr/share/man/man1/callbox.1.gz /usr/share/man/man1/callbox-server.1.gz "/usr/share/doc/$1/copyright" \
-        "/usr/share/doc/$1/changelog.gz" "/usr/share/doc/$1/THIRD-PARTY.gz" /etc/callbox/callbox.toml \
+        "/usr/share/doc/$1/changelog.gz" "/usr/share/doc/$1/THIRD-PARTY.gz" "/usr/share/doc/$1/$1.cdx.json.gz" /etc/callbox/callbox.toml \
         /usr/share/zsh/vendor-completions/_callbox /usr/share/fish/vendor_completions.d/callbox.fish; do
         [ -s "$file" ] || fail "$file is not there"
     done
