@@ -35,6 +35,16 @@ pub const MAX_RATE_LIMITED: u32 = 3 * MESSAGE_BURST;
 pub const JOIN_BURST: u32 = 10;
 /// How long until a connection may join once more.
 pub const JOIN_PAUSE: Duration = Duration::from_secs(5);
+/// Calls that one person may begin at a stretch, from all their browsers together; an offer beyond them is answered
+/// `rateLimited`. Devices are not counted: they ring when somebody is at the door.
+pub const CALL_BURST: u32 = 10;
+/// How long until a person may begin one call more.
+pub const CALL_PAUSE: Duration = Duration::from_secs(6);
+/// Offers that go on with a call and cost together as much as a call.
+pub const OFFERS_OF_A_CALL: u32 = 10;
+/// Connections that one browser, program or device may have at a time; for a further one the oldest that has not joined
+/// is closed with [`super::close::POLICY`].
+pub const MAX_CONNECTIONS_EACH: usize = 4;
 /// A connection that has not joined after this long is closed with [`super::close::POLICY`].
 pub const JOIN_TIMEOUT: Duration = Duration::from_secs(5);
 /// `join` messages of one connection that are refused as `unauthorized`; the last of them closes it with

@@ -7,7 +7,7 @@ use super::{Credential, Identity, Signature, Token, UserId};
 use crate::base::unseen::without_unseen;
 
 /// What sits behind a user ID.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Kind {
     Device,

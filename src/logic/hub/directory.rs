@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
+use super::callers::Callers;
 use super::calls::Calls;
 use crate::base::lock::lock;
 use crate::logic::access::Pass;
@@ -17,6 +18,7 @@ pub struct Directory<L> {
     hasher: RandomState,
     /// Who is in a call with whom.
     pub(super) calls: Arc<Mutex<Calls>>,
+    callers: Mutex<Callers>,
 }
 
 /// Somebody who is on line.
@@ -30,7 +32,12 @@ const SHARDS: usize = 16;
 
 impl<L> Default for Directory<L> {
     fn default() -> Directory<L> {
-        Directory { shards: Default::default(), hasher: RandomState::new(), calls: Arc::default() }
+        Directory {
+            shards: Default::default(),
+            hasher: RandomState::new(),
+            calls: Arc::default(),
+            callers: Mutex::default(),
+        }
     }
 }
 
@@ -55,6 +62,11 @@ impl<L> Directory<L> {
     /// The record of who is in a call with whom.
     pub(super) fn calls(&self) -> MutexGuard<'_, Calls> {
         lock(&self.calls)
+    }
+
+    /// How often people have called.
+    pub(super) fn callers(&self) -> MutexGuard<'_, Callers> {
+        lock(&self.callers)
     }
 
     fn shard(&self, user: &str) -> &RwLock<HashMap<UserId, Entry<L>>> {

@@ -15,10 +15,12 @@
 
 mod access;
 mod bucket;
+mod callers;
 mod calls;
 mod claims;
 mod directory;
 mod gate;
+mod identities;
 mod owed;
 mod permit;
 mod presence;
@@ -35,6 +37,7 @@ use self::calls::Calls;
 use self::claims::{Claims, Made};
 pub use self::directory::{Directory, Entry};
 pub use self::gate::{Admission, Origin, Places, Whose};
+use self::identities::Identities;
 use self::owed::Owed;
 use self::presence::Presence;
 use self::refusal::Refusal;
@@ -107,6 +110,7 @@ pub struct Hub {
     ice_servers: String,
     connections: HashMap<ConnId, Connection>,
     places: Places,
+    identities: Identities,
     /// Everybody lives in one site for now; presence and calls stay within it.
     presence: Presence,
     claims: Claims,
@@ -120,6 +124,8 @@ pub struct Hub {
 
 struct Connection {
     origin: Origin,
+    /// What counted for it when it connected.
+    came_as: Arc<Pass>,
     pass: Arc<Pass>,
     /// How often it was told `unauthorized`.
     unauthorized: u32,
@@ -153,6 +159,7 @@ impl Hub {
             ice_servers: as_json(&settings.ice_servers),
             connections: HashMap::new(),
             places: Places::new(settings.max_connections),
+            identities: Identities::default(),
             presence: Presence::default(),
             claims: Claims::default(),
             calls: directory.calls.clone(),
@@ -224,7 +231,13 @@ impl Hub {
         }
         self.places.take(conn, origin, now);
         let (pass, state) = (self.shared(pass), State::Stranger { since: now });
-        self.connections.insert(conn, Connection { origin, pass, unauthorized: 0, state });
+        let connection = Connection { origin, came_as: pass.clone(), pass: pass.clone(), unauthorized: 0, state };
+        self.connections.insert(conn, connection);
+        let is_member =
+            |conn: &ConnId| matches!(self.connections.get(conn), Some(Connection { state: State::Member(_), .. }));
+        if let Some(goes) = self.identities.enter(&pass, conn, is_member) {
+            self.close(goes, close::POLICY, "too many connections of one browser, program or device", now);
+        }
     }
 
     fn say_full(&mut self, conn: ConnId) {
@@ -376,6 +389,7 @@ impl Hub {
     fn gone(&mut self, conn: ConnId, now: Instant) {
         let Some(connection) = self.connections.remove(&conn) else { return };
         self.places.free(conn, connection.origin, connection.state.stranger_since());
+        self.identities.leave(&connection.came_as, conn);
         match connection.state {
             State::Stranger { .. } | State::Authorising { .. } => {}
             State::Claiming { peer, .. } => self.claims.drop_of(conn, &peer.user_id),

@@ -7,6 +7,7 @@ use std::time::Instant;
 use serde_json::Value;
 
 use super::bucket::{Bucket, Rate, Verdict};
+use super::callers::Begun;
 use super::directory::Directory;
 use super::permit::{Permit, permit};
 use super::refusal::Refusal;
@@ -81,6 +82,7 @@ struct Member {
     /// The ID as JSON writes it.
     json: Box<str>,
     pass: Arc<Pass>,
+    begun: Begun,
 }
 
 impl Reader {
@@ -96,7 +98,12 @@ impl Reader {
 
     /// The hub has answered: the connection is this member's from now on, or nobody's.
     pub fn settled(&mut self, member: Option<Standing>) {
-        self.member = member.map(|Standing { id, pass }| Member { json: json(id.as_str()).into(), id, pass });
+        self.member = member.map(|Standing { id, pass }| Member {
+            json: json(id.as_str()).into(),
+            id,
+            pass,
+            begun: Begun::default(),
+        });
     }
 
     /// Takes note of a ping, a pong or a piece of a message. `false`: it is one too many, and needs no answer. `Err`: there
@@ -119,9 +126,9 @@ impl Reader {
             }
             Verdict::Abuse => return Step::Close { last: None, code: close::POLICY, reason: "too many messages" },
         }
-        if let Some(member) = &self.member
+        if let Some(member) = &mut self.member
             && let Some(glance) = protocol::glance(text)
-            && let Some(step) = member.pass(text, &glance, directory)
+            && let Some(step) = member.pass(text, &glance, directory, now)
         {
             return step;
         }
@@ -172,7 +179,7 @@ impl Reader {
         now: Instant,
     ) -> Result<Step, Refusal> {
         let kind = value.get("type").and_then(Value::as_str).unwrap_or_default().to_owned();
-        match (message, &self.member) {
+        match (message, &mut self.member) {
             (Message::Join { user_id, name, kind: sort, accepts, token, credential }, _) => {
                 let shown = credential.map(|shown| Shown::Credential(*shown)).or(token.map(Shown::Token));
                 self.join(PeerInfo { user_id, name: name.unwrap_or_default(), kind: sort }, &accepts, shown, now)
@@ -184,7 +191,7 @@ impl Reader {
             }
             // An error is never answered with an error: two programs could go on for ever.
             (Message::Error { code, target_id: Some(target), .. }, Some(member)) if is_a_peers(code) => {
-                let _ = member.send(Letter { topic: None, target, value, kind, call_id: None }, directory);
+                let _ = member.send(Letter { topic: None, target, value, kind, call_id: None }, directory, now);
                 Ok(Step::Done)
             }
             // Without a target, without a sender, or with a code that only a server may speak: it would end the
@@ -201,22 +208,22 @@ impl Reader {
                 None,
             ) => Err(Refusal { kind: Some(kind), ..Refusal::new(ErrorCode::NotJoined, "join first") }),
             (Message::Offer { target_id: target, call_id, .. }, Some(member)) => {
-                member.send(Letter { topic: Some(Topic::Offer), target, value, kind, call_id }, directory)
+                member.send(Letter { topic: Some(Topic::Offer), target, value, kind, call_id }, directory, now)
             }
             (Message::Answer { target_id: target, call_id, .. }, Some(member)) => {
-                member.send(Letter { topic: Some(Topic::Answer), target, value, kind, call_id }, directory)
+                member.send(Letter { topic: Some(Topic::Answer), target, value, kind, call_id }, directory, now)
             }
             (Message::Proof { target_id: target, call_id, .. }, Some(member)) => {
-                member.send(Letter { topic: Some(Topic::Proof), target, value, kind, call_id }, directory)
+                member.send(Letter { topic: Some(Topic::Proof), target, value, kind, call_id }, directory, now)
             }
             (Message::Candidate { target_id: target, call_id, .. }, Some(member)) => {
-                member.send(Letter { topic: Some(Topic::Candidate), target, value, kind, call_id }, directory)
+                member.send(Letter { topic: Some(Topic::Candidate), target, value, kind, call_id }, directory, now)
             }
             (Message::Ringing { target_id: target, call_id, .. }, Some(member)) => {
-                member.send(Letter { topic: Some(Topic::Ringing), target, value, kind, call_id }, directory)
+                member.send(Letter { topic: Some(Topic::Ringing), target, value, kind, call_id }, directory, now)
             }
             (Message::Leave { target_id: Some(target), call_id, .. }, Some(member)) => {
-                member.send(Letter { topic: Some(Topic::Leave), target, value, kind, call_id }, directory)
+                member.send(Letter { topic: Some(Topic::Leave), target, value, kind, call_id }, directory, now)
             }
         }
     }
@@ -246,7 +253,7 @@ impl Reader {
 
 impl Member {
     /// Relays a message that was only glanced at: the sender's text with its true ID in it. `None`: something is unusual.
-    fn pass<L: Line>(&self, text: &str, glance: &Glance, directory: &Directory<L>) -> Option<Step> {
+    fn pass<L: Line>(&mut self, text: &str, glance: &Glance, directory: &Directory<L>, now: Instant) -> Option<Step> {
         if glance.target == self.id.as_str() {
             return None;
         }
@@ -272,6 +279,12 @@ impl Member {
             if parts.iter().map(|part| part.len()).sum::<usize>() > MAX_MESSAGE_BYTES {
                 return false;
             }
+            // Nothing is taken where it is one too many, and nothing is lost by asking once more in full.
+            if glance.topic == Topic::Offer
+                && !directory.callers().may_offer(&self.pass, &mut self.begun, target, glance.call.as_deref(), now)
+            {
+                return false;
+            }
             note(glance.topic, &self.id, target, directory);
             to.line.relay(Frame::joined(&parts.map(str::as_bytes)))
         })?;
@@ -279,12 +292,12 @@ impl Member {
     }
 
     /// Relays a message that was read in full.
-    fn send<L: Line>(&self, letter: Letter, directory: &Directory<L>) -> Result<Step, Refusal> {
+    fn send<L: Line>(&mut self, letter: Letter, directory: &Directory<L>, now: Instant) -> Result<Step, Refusal> {
         let Letter { topic, target, value, kind, call_id } = letter;
         let refusal = |code, message: String| Refusal {
             kind: Some(kind),
             target: Some(target.clone()),
-            call_id,
+            call_id: call_id.clone(),
             ..Refusal::new(code, message)
         };
         if target == self.id {
@@ -300,6 +313,11 @@ impl Member {
                 Permit::Unseen => return Sent::ToNobody,
             };
             let Some(frame) = addressed(value, &self.id, target, rights) else { return Sent::TooLong };
+            if topic == Some(Topic::Offer)
+                && !directory.callers().may_offer(&self.pass, &mut self.begun, target, call_id.as_deref(), now)
+            {
+                return Sent::TooOften;
+            }
             if let Some(topic) = topic {
                 note(topic, &self.id, target, directory);
             }
@@ -310,6 +328,13 @@ impl Member {
             Sent::Taken => Ok(Step::Done),
             Sent::Dropped => {
                 let message = format!("{target} does not read fast enough; this message was dropped");
+                Err(refusal(ErrorCode::RateLimited, message))
+            }
+            Sent::TooOften => {
+                let message = format!(
+                    "you have called too often; one call more is possible every {} seconds",
+                    protocol::CALL_PAUSE.as_secs()
+                );
                 Err(refusal(ErrorCode::RateLimited, message))
             }
             Sent::TooLong => {
@@ -338,6 +363,8 @@ enum Sent {
     /// The reader takes no more.
     Dropped,
     TooLong,
+    /// Its sender has called too often.
+    TooOften,
     Forbidden,
     ToNobody,
 }

@@ -19,6 +19,7 @@ use super::{MAX_CALL_ID_BYTES, MAX_CANDIDATE_BYTES};
 pub struct Glance<'a> {
     pub topic: Topic,
     pub target: Cow<'a, str>,
+    pub call: Option<Cow<'a, str>>,
     /// Where the value of `userId` stands in the text, quotes included. Whether it is an ID is left to the reader.
     pub user: Option<Range<usize>>,
     /// Just after the opening brace.
@@ -101,7 +102,8 @@ pub fn glance(text: &str) -> Option<Glance<'_>> {
         Value::Null(span) | Value::Text { span, .. } => Some(span.clone()),
         Value::Number(_) | Value::Object(_) | Value::Other => return None,
     };
-    if !found[CALL].is_nothing() && !(1..=MAX_CALL_ID_BYTES).contains(&found[CALL].text()?.len()) {
+    let call = if found[CALL].is_nothing() { None } else { Some(found[CALL].text()?) };
+    if call.as_ref().is_some_and(|call| !(1..=MAX_CALL_ID_BYTES).contains(&call.len())) {
         return None;
     }
     // Only the server says what somebody may do, and keys are read where there is time.
@@ -135,7 +137,7 @@ pub fn glance(text: &str) -> Option<Glance<'_>> {
         Topic::Ringing => true,
         Topic::Leave => found[REASON].is_nothing() || found[REASON].is_text(),
     };
-    sound.then_some(Glance { topic, target, user, inside })
+    sound.then_some(Glance { topic, target, call, user, inside })
 }
 
 /// What stands at a key.

@@ -45,7 +45,7 @@ pub(super) const KINDS: [&str; 6] = ["offer", "answer", "candidate", "ringing", 
 
 impl World {
     /// Connects with that pass, and joins under its ID.
-    fn join_as(&mut self, conn: u64, pass: &Pass) {
+    pub(super) fn join_as(&mut self, conn: u64, pass: &Pass) {
         self.connect_with(conn, Origin::Local, pass.clone());
         let (kind, id) = pass.holder().unwrap();
         self.say(conn, json!({"type": "join", "userId": id, "kind": kind, "accepts": if conn.is_multiple_of(2) { json!(["peers"]) } else { json!([]) }}));

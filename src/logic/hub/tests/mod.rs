@@ -2,6 +2,7 @@
 //! what happens in it.
 
 mod access;
+mod bounds;
 mod claims;
 mod gate;
 mod household;
