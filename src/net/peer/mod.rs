@@ -9,6 +9,7 @@ mod gathering;
 mod guard;
 mod hearing;
 mod incoming;
+mod known;
 mod outgoing;
 mod relays;
 mod repairs;

@@ -6,6 +6,7 @@
 //!   second elsewhere. It is handed to the stack again after the answer.
 //! - Checks go wherever the other side's candidates point, unasked and often (a hundred a second on each path), so what
 //!   goes out of them altogether is limited.
+//! - DTLS and media are taken from the other side only, see `known`.
 //! - Once the other side's consent has expired, nothing but checks goes out (RFC 7675).
 //!
 //! What goes by way of a TURN server counts like what goes straight there.
@@ -24,6 +25,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 use webrtc::runtime::{AsyncUdpSocket, RecvMeta, Runtime, TokioRuntime, Transmit};
 
+use super::known::Known;
 use super::stun::{self, BINDING_REQUEST, BINDING_SUCCESS, Path, USE_CANDIDATE};
 use crate::base::lock::lock;
 
@@ -42,6 +44,8 @@ const MORE_CHECKS: u32 = 25;
 const CHECK_PAUSE: Duration = Duration::from_millis(500);
 /// Requests of the other side that were not followed by one of ours to the same place. Of more the oldest is forgotten.
 const MAX_ASKED: usize = 32;
+/// Receptions in a row that were all strangers', before others get their turn.
+const MAX_SIFTED: usize = 64;
 /// Sockets of multicast DNS, which hear the whole neighbourhood, are not ours to count.
 const MDNS_PORT: u16 = 5353;
 
@@ -71,7 +75,7 @@ impl Traffic {
         lock(&self.sockets).extend(inode(&socket));
         self.addresses.fetch_add(usize::from(!local.ip().is_unspecified()), Ordering::Relaxed);
         let socket = TokioRuntime.wrap_udp_socket(socket)?;
-        Ok(Arc::new(Socket { socket, traffic: self.clone(), nominations: Mutex::default() }))
+        Ok(Arc::new(Socket { socket, traffic: self.clone(), nominations: Mutex::default(), known: Mutex::default() }))
     }
 
     /// Whether anything has come in at all.
@@ -126,6 +130,7 @@ struct Socket {
     socket: Arc<dyn AsyncUdpSocket>,
     traffic: Arc<Traffic>,
     nominations: Mutex<Nominations>,
+    known: Mutex<Known>,
 }
 
 impl fmt::Debug for Socket {
@@ -152,8 +157,11 @@ impl AsyncUdpSocket for Socket {
             Some(_) | None => {}
         }
         let sent = self.socket.poll_send(cx, transmit);
-        if sent.is_pending() && stun::kind(message) == Some(BINDING_REQUEST) {
-            lock(&self.traffic.checks).comes_again();
+        if stun::kind(message) == Some(BINDING_REQUEST) {
+            match sent.is_pending() {
+                true => lock(&self.traffic.checks).comes_again(),
+                false => lock(&self.known).asks(path, message),
+            }
         }
         sent
     }
@@ -173,27 +181,24 @@ impl AsyncUdpSocket for Socket {
             (meta.addr, meta.len, meta.stride) = (path.address(), datagram.len(), datagram.len());
             return Poll::Ready(Ok(1));
         }
-        let result = self.socket.poll_recv(cx, buffers, meta);
-        if let Poll::Ready(Ok(count)) = result {
+        // The stack reads one at a time.
+        let (Some(buffer), Some(meta)) = (buffers.first_mut(), meta.first_mut()) else { return Poll::Ready(Ok(0)) };
+        for _ in 0..MAX_SIFTED {
+            let received = self.socket.poll_recv(cx, std::slice::from_mut(buffer), std::slice::from_mut(meta));
+            match received {
+                Poll::Ready(Ok(1..)) => {}
+                Poll::Ready(Ok(0) | Err(_)) | Poll::Pending => return received,
+            }
             self.traffic.arrived.store(true, Ordering::Relaxed);
-            for (buffer, meta) in buffers.iter().zip(&*meta).take(count) {
-                for datagram in buffer.get(..meta.len).unwrap_or_default().chunks(meta.stride.max(1)) {
-                    let (path, message) = stun::unwrapped(meta.addr, datagram);
-                    if stun::is_stun(message) {
-                        self.traffic.arrival.notify_one();
-                    }
-                    match stun::kind(message) {
-                        Some(BINDING_REQUEST) => {
-                            lock(&self.traffic.checks).asked(path);
-                            lock(&self.nominations).asked(path, message, datagram);
-                        }
-                        Some(BINDING_SUCCESS) => lock(&self.nominations).answered(path),
-                        Some(_) | None => {}
-                    }
-                }
+            for datagram in buffer.get(..meta.len).unwrap_or_default().chunks(meta.stride.max(1)) {
+                self.looks_at(meta.addr, datagram);
+            }
+            if lock(&self.known).sift(buffer, meta) {
+                return Poll::Ready(Ok(1));
             }
         }
-        result
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 
     fn max_gso_segments(&self) -> usize {
@@ -202,6 +207,27 @@ impl AsyncUdpSocket for Socket {
 
     fn max_gro_segments(&self) -> usize {
         self.socket.max_gro_segments()
+    }
+}
+
+impl Socket {
+    /// Takes note of what has come in.
+    fn looks_at(&self, from: SocketAddr, datagram: &[u8]) {
+        let (path, message) = stun::unwrapped(from, datagram);
+        if stun::is_stun(message) {
+            self.traffic.arrival.notify_one();
+        }
+        match stun::kind(message) {
+            Some(BINDING_REQUEST) => {
+                lock(&self.traffic.checks).asked(path);
+                lock(&self.nominations).asked(path, message, datagram);
+            }
+            Some(BINDING_SUCCESS) => {
+                lock(&self.nominations).answered(path);
+                lock(&self.known).answers(path, message);
+            }
+            Some(_) | None => {}
+        }
     }
 }
 
@@ -363,7 +389,8 @@ mod tests {
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
         let (to, other) = (socket.local_addr().unwrap(), UdpSocket::bind("127.0.0.1:0").unwrap());
         let socket = traffic.wrap(socket).unwrap();
-        for (datagram, looked_at) in [(vec![0x80; 20], false), (message(BINDING_REQUEST, 1, &[]), true)] {
+        let relayed = in_channel(0x4001, &[0x80; 20]);
+        for (datagram, looked_at) in [(relayed, false), (message(BINDING_REQUEST, 1, &[]), true)] {
             other.send_to(&datagram, to).unwrap();
             let mut buffer = [0; 1500];
             let mut meta = [RecvMeta::default()];

@@ -7,6 +7,7 @@ mod lifecycle;
 mod liveness;
 mod network;
 mod offers;
+mod race;
 mod sections;
 
 use std::net::{IpAddr, Ipv4Addr};
