@@ -45,7 +45,7 @@ fn anchor(title: &str) -> String {
 fn pages() -> HashMap<PathBuf, Page> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let in_docs = std::fs::read_dir(root.join("docs")).unwrap().map(|entry| entry.unwrap().path());
-    let beside = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md"].map(|name| root.join(name));
+    let beside = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md"].map(|name| root.join(name));
     let files = in_docs.chain(beside).filter(|file| file.extension().is_some_and(|ending| ending == "md"));
     files.map(|file| (file.clone(), read(&file))).collect()
 }

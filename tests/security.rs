@@ -5,8 +5,12 @@
 mod devices;
 #[path = "security/entry.rs"]
 mod entry;
+#[path = "security/floods.rs"]
+mod floods;
 #[path = "security/home.rs"]
 mod home;
+#[path = "security/http.rs"]
+mod http;
 #[path = "security/members.rs"]
 mod members;
 #[path = "security/strangers.rs"]

@@ -83,8 +83,9 @@ pub fn is_ours(host: &str, listed: &[String]) -> bool {
 
 /// The name in a host, without port and brackets.
 fn name(host: &str) -> String {
-    let bracketed = host.strip_prefix('[').and_then(|rest| rest.split_once(']')).map(|(address, _)| address);
-    let name = bracketed.unwrap_or_else(|| host.split(':').next().unwrap_or_default());
+    let bracketed = host.strip_prefix('[').and_then(|rest| rest.split_once(']'));
+    let address = bracketed.filter(|(_, port)| port.is_empty() || port.starts_with(':')).map(|(address, _)| address);
+    let name = address.unwrap_or_else(|| host.split(':').next().unwrap_or_default());
     name.trim_end_matches('.').to_ascii_lowercase()
 }
 
@@ -105,7 +106,9 @@ mod tests {
             assert!(hosts.has(own), "{own}");
         }
         assert!(hosts.has(&format!("{}:8080", names::host_name())) || names::host_name().is_empty());
-        for strange in ["evil.example", "door.example.org.evil.example:8080", "", ":8080", "[evil]:80"] {
+        for strange in
+            ["evil.example", "door.example.org.evil.example:8080", "", ":8080", "[evil]:80", "[::1].evil.example:80"]
+        {
             assert!(!hosts.has(strange), "{strange:?}");
         }
         assert!(Hosts::proved(&[]).has("evil.example"));

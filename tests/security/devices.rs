@@ -120,3 +120,32 @@ async fn what_a_device_has_signed_counts_once_and_here() {
         assert_eq!(said["code"], "unauthorized", "{said}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_invitation_to_one_device_is_none_to_another() {
+    let home = Home::start("").await;
+    let secret = pair(&home).secret;
+    let (mut at_door, joined) = joins(&home, &key(1), Some(secret.secret())).await;
+    assert_eq!(joined["type"], "joined");
+    let neighbour = home.enter(&["Mae", "--role", "guest", "--devices", "back-door"]).await;
+    let mut mae = home.connect(&[("Cookie", &neighbour.cookie)]).await.unwrap();
+    mae.say(json!({ "type": "join", "userId": neighbour.user })).await;
+    assert_eq!(mae.hear("joined").await["peers"], json!([]));
+    // The device that is there looks like one that is not.
+    let mut answers = Vec::new();
+    for target in ["front-door", "no-door-at-all"] {
+        for (kind, what) in [("offer", json!({ "type": "offer", "sdp": "v=0" })), ("candidate", Value::Null)] {
+            mae.say(json!({ "type": kind, "targetId": target, "callId": "c1", kind: what, "rights": ["view"] })).await;
+            let error = mae.hear("error").await.to_string();
+            answers.push(error.replace(target, "X"));
+        }
+    }
+    assert_eq!(answers[..2], answers[2..]);
+    at_door.say(json!({ "type": "ping", "nonce": "1" })).await;
+    assert_eq!(at_door.next().await.unwrap()["type"], "pong", "and the device hears of nothing");
+    // To the right one it is one.
+    let guest = home.enter(&["Gast", "--role", "guest", "--devices", "front-door"]).await;
+    let mut gast = home.connect(&[("Cookie", &guest.cookie)]).await.unwrap();
+    gast.say(json!({ "type": "join", "userId": guest.user })).await;
+    assert_eq!(gast.hear("joined").await["peers"][0]["userId"], "front-door");
+}

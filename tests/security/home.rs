@@ -54,23 +54,29 @@ impl Answer {
 impl Home {
     /// `more`: further lines of the configuration.
     pub async fn start(more: &str) -> Home {
+        Home::start_with("", more, "trace").await
+    }
+
+    /// One that writes little, so that what is measured is not its log.
+    pub async fn quiet(server: &str) -> Home {
+        Home::start_with(server, "", "warn").await
+    }
+
+    /// `server`: further lines of that section.
+    async fn start_with(server: &str, more: &str, level: &str) -> Home {
         let dir = tempfile::tempdir().unwrap();
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let address = SocketAddr::from(([127, 0, 0, 1], port));
         let state = dir.path().join("state");
         std::fs::create_dir(&state).unwrap();
         let text = format!(
-            "[server]\nlisten = '{address}'\n[access]\nmode = 'invited'\n[state]\ndir = '{}'\n{more}",
+            "[server]\nlisten = '{address}'\n{server}[access]\nmode = 'invited'\n[state]\ndir = '{}'\n{more}",
             state.display()
         );
         std::fs::write(dir.path().join("callbox.toml"), text).unwrap();
         let log = std::fs::File::create(dir.path().join("log")).unwrap();
-        let child = command(dir.path(), &["server"])
-            .env("RUST_LOG", "trace")
-            .stdout(Stdio::null())
-            .stderr(log)
-            .spawn()
-            .unwrap();
+        let child =
+            command(dir.path(), &["server"]).env("RUST_LOG", level).stdout(Stdio::null()).stderr(log).spawn().unwrap();
         let home = Home { dir, address, child };
         let start = Instant::now();
         while TcpStream::connect(address).await.is_err() {
@@ -145,7 +151,7 @@ impl Home {
         Answer { status, head: head.to_owned(), body: body.to_owned() }
     }
 
-    /// A WebSocket, or the status with which it is refused.
+    /// A WebSocket, or the status with which it is refused; 0 where the connection just ends.
     pub async fn connect(&self, headers: &[(&str, &str)]) -> Result<Client, u16> {
         let mut request = format!("ws://{}/ws", self.address).into_client_request().unwrap();
         for (name, value) in headers {
@@ -160,6 +166,7 @@ impl Home {
                 Ok(Client { socket, challenge })
             }
             Err(tungstenite::Error::Http(response)) => Err(response.status().as_u16()),
+            Err(tungstenite::Error::Io(_) | tungstenite::Error::Protocol(_)) => Err(0),
             Err(error) => panic!("{error}"),
         }
     }
@@ -205,6 +212,31 @@ impl Client {
     pub async fn say(&mut self, value: Value) {
         let sent = self.socket.send(Message::text(value.to_string()));
         timeout(PATIENCE, sent).await.expect("sends in time").unwrap();
+    }
+
+    /// Bytes as they are, beside all framing.
+    pub async fn write(&mut self, bytes: &[u8]) -> std::io::Result<()> {
+        let stream = self.socket.get_mut();
+        timeout(PATIENCE, stream.write_all(bytes)).await.expect("writes in time")
+    }
+
+    /// Says one text so many times, without waiting for each to be sent.
+    pub async fn pour(&mut self, text: &str, times: usize) -> Result<(), tungstenite::Error> {
+        for _ in 0..times {
+            self.socket.feed(Message::text(text)).await?;
+        }
+        timeout(PATIENCE, self.socket.flush()).await.expect("sends in time")
+    }
+
+    /// Whether the server has not closed it yet.
+    pub async fn is_open(&mut self) -> bool {
+        loop {
+            match timeout(Duration::from_millis(1), self.socket.next()).await {
+                Err(_) => return true,
+                Ok(None | Some(Err(_) | Ok(Message::Close(_)))) => return false,
+                Ok(Some(Ok(_))) => {}
+            }
+        }
     }
 
     /// The next message, or the code with which the connection is closed.
