@@ -29,7 +29,7 @@ help:
 	@echo 'make bench-signaling'
 	@echo '                    the signaling server under load beside a relay in Node.js; QUICK=1 takes a minute instead of'
 	@echo '                    ten, ROWS=open,storm only those'
-	@echo 'make fuzz           each parser of remote or written text gets SECONDS=300 of nonsense'
+	@echo 'make fuzz           each parser of remote or written bytes and each state machine gets SECONDS=300 of nonsense'
 	@echo 'make fmt            format the source'
 	@echo 'make lint           formatting and clippy, warnings are errors'
 	@echo 'make audit          known faults and licences of what we take from others; builds cargo-deny once'

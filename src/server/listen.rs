@@ -94,7 +94,7 @@ impl Peer {
     }
 
     /// On another machine.
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     pub fn at(address: IpAddr) -> Peer {
         Peer { address, here: false }
     }

@@ -12,6 +12,8 @@ mod care;
 mod complaints;
 mod connection;
 mod exchange;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod hosts;
 mod landing;
 mod line;

@@ -5,6 +5,8 @@ mod answer;
 mod connection;
 mod consent;
 mod events;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod gathering;
 mod guard;
 mod hearing;

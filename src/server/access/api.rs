@@ -287,6 +287,18 @@ async fn invite(State(doors): State<Doors>, request: Request) -> Result<Json<Val
     Ok(Json(json!({ "name": name, "invitation": invited.invitation, "isNew": invited.new, "link": link, "qr": qr })))
 }
 
+/// Reads what a body may be, as the fuzz targets do.
+#[cfg(fuzzing)]
+pub fn bodies(body: &[u8]) {
+    _ = serde_json::from_slice::<Redeem>(body);
+    _ = serde_json::from_slice::<Revoke>(body);
+    _ = serde_json::from_slice::<Rename>(body);
+    if let Ok(invitation) = serde_json::from_slice::<Invitation>(body) {
+        let owner = invitation.role == Some(Role::Owner);
+        assert_eq!(invitation.into_invite(Timestamp(0)).role == Some(Role::Owner), owner);
+    }
+}
+
 impl Invitation {
     fn into_invite(self, now: Timestamp) -> Invite {
         let usual = self.role.unwrap_or(Role::Member).usual_rights();

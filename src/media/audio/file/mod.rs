@@ -17,7 +17,7 @@ use wav::{Reader, Samples, Sound};
 
 pub use wav::WavError;
 
-mod wav;
+pub mod wav;
 
 /// What the speaker writes.
 const WRITTEN: WavSpec =
