@@ -80,6 +80,28 @@ pub(super) fn ice_url(text: &str) -> Result<IceUrl, &'static str> {
     })
 }
 
+/// `https://`, a host, perhaps a port and a path.
+pub(super) fn https_url(text: &str) -> Option<String> {
+    let rest = text.strip_prefix("https://")?;
+    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    (plain(text) && text.is_ascii() && host_and_port(&rest[..end]).is_ok()).then(|| text.to_owned())
+}
+
+/// `https://` or `http://`, a host and perhaps a port: the pages there, as a browser tells them from others.
+pub(super) fn site(text: &str) -> Option<String> {
+    let (scheme, authority) = text.split_once("://")?;
+    let known = ["https", "http"].contains(&scheme) && !authority.contains(['/', '?', '#']);
+    (known && plain(text) && host_and_port(authority).is_ok()).then(|| text.to_ascii_lowercase())
+}
+
+/// An e-mail address, as far as it goes into a URL (RFC 6068) as it stands.
+pub(super) fn mail(text: &str) -> Option<String> {
+    let (user, domain) = text.split_once('@')?;
+    let allowed = |b: u8| b.is_ascii_alphanumeric() || b"._-+".contains(&b);
+    let good = !user.is_empty() && user.bytes().all(allowed) && is_host_name(domain);
+    good.then(|| text.to_owned())
+}
+
 /// Whether this is a DNS name (RFC 1123, section 2.1).
 pub fn is_host_name(text: &str) -> bool {
     let label =
@@ -138,6 +160,43 @@ fn reachable(host: &str) -> Result<(), &'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn addresses_of_certificate_authorities_sites_and_people() {
+        for good in ["https://acme.example/directory", "https://127.0.0.1:14000/dir", "https://[::1]:14000"] {
+            assert!(https_url(good).is_some(), "{good}");
+        }
+        for bad in ["", "http://acme.example/", "https://", "https://a b/", "https://u:p@acme.example/", "acme.example"]
+        {
+            assert!(https_url(bad).is_none(), "{bad}");
+        }
+        for good in ["https://dashboard.example", "http://192.0.2.7:8123", "https://[2001:db8::1]:8443"] {
+            assert!(site(good).is_some(), "{good}");
+        }
+        for bad in [
+            "",
+            "dashboard.example",
+            "https://a/",
+            "https://a;script-src",
+            "https://a b",
+            "https://*",
+            "'none'",
+            "wss://a",
+        ] {
+            assert!(site(bad).is_none(), "{bad}");
+        }
+        for (text, good) in [
+            ("anna@example.org", true),
+            ("a.b+c@example.org", true),
+            ("anna", false),
+            ("@a", false),
+            ("a@b@c", false),
+            ("a@b?cc=x", false),
+            ("a b@c", false),
+        ] {
+            assert_eq!(mail(text).is_some(), good, "{text}");
+        }
+    }
 
     #[test]
     fn signaling_addresses() {

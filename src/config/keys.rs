@@ -89,6 +89,7 @@ pub const KEYS: &[Key] = &[
         r#"a list of addresses or networks, such as ["127.0.0.1", "10.0.0.0/8"]"#,
         Value("[]"),
     ),
+    key("server.frame_ancestors", List, r#"a list of sites, such as ["https://dashboard.example.org"]"#, Value("[]")),
     key(
         "server.max_connections",
         Integer,
@@ -98,11 +99,26 @@ pub const KEYS: &[Key] = &[
     key(
         "server.tls.mode",
         Text,
-        r#""auto", "files" or "off""#,
+        r#""auto", "acme", "files" or "off""#,
         Computed(r#""off" where server.listen is loopback, else "auto""#),
     ),
     key("server.tls.cert_file", Text, FILE, Unset),
     key("server.tls.key_file", Text, FILE, Unset),
+    key(
+        "server.tls.acme.challenge",
+        Text,
+        r#""http-01", "tls-alpn-01" or "dns-01""#,
+        Computed(r#""http-01" with mode = "acme""#),
+    ),
+    key("server.tls.acme.hook", Text, "the path of a program", Unset),
+    key(
+        "server.tls.acme.directory",
+        Text,
+        "an address that starts with https://",
+        Computed(r#"Let's Encrypt's with mode = "acme""#),
+    ),
+    key("server.tls.acme.ca_file", Text, FILE, Unset),
+    key("server.tls.acme.contact", Text, "an e-mail address", Unset),
     key(
         "access.mode",
         Text,
@@ -269,8 +285,11 @@ mod tests {
 
     #[test]
     fn sections_list_their_names() {
-        assert_eq!(names_in("server"), ["listen", "http_listen", "names", "trusted_proxies", "max_connections", "tls"]);
-        assert_eq!(names_in("server.tls"), ["mode", "cert_file", "key_file"]);
+        assert_eq!(
+            names_in("server"),
+            ["listen", "http_listen", "names", "trusted_proxies", "frame_ancestors", "max_connections", "tls"]
+        );
+        assert_eq!(names_in("server.tls"), ["mode", "cert_file", "key_file", "acme"]);
         assert_eq!(names_in("ice.servers"), ["urls", "username", "credential", "credential_file"]);
         assert!(names_in("").contains(&"log"));
         assert!(is_section("server") && is_section("server.tls") && !is_section("ser") && !is_section("camera.width"));

@@ -20,6 +20,7 @@ mod read;
 mod report;
 mod source;
 mod surroundings;
+mod tls;
 mod values;
 
 pub use address::is_host_name;
@@ -94,6 +95,8 @@ pub struct Serving {
     pub names: Vec<String>,
     /// Proxies whose word counts on whom a request comes from.
     pub trusted_proxies: Vec<Network>,
+    /// Sites whose pages may show ours in a frame.
+    pub frame_ancestors: Vec<String>,
     /// Clients at a time.
     pub max_connections: u32,
     /// Sockets of the server beside them: what the limit of open files leaves.
@@ -107,11 +110,46 @@ pub enum Tls {
     Off,
     /// A local certificate authority, kept in the state directory.
     Auto,
+    /// A public authority, by ACME.
+    Acme(Acme),
     /// PEM files.
     Files {
         cert_file: PathBuf,
         key_file: PathBuf,
     },
+}
+
+/// `[server.tls.acme]`. The names are `server.names`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Acme {
+    pub challenge: Challenge,
+    /// URL of the authority's directory, https:// only.
+    pub directory: String,
+    /// PEM certificates to trust instead of the system's roots when talking to it.
+    pub ca_file: Option<PathBuf>,
+    /// An e-mail address.
+    pub contact: Option<String>,
+}
+
+/// How the authority sees that the names are ours.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Challenge {
+    Http01,
+    TlsAlpn01,
+    /// `hook` sets a record in the DNS.
+    Dns01 {
+        hook: PathBuf,
+    },
+}
+
+impl Challenge {
+    pub fn name(&self) -> &'static str {
+        match self {
+            Challenge::Http01 => "http-01",
+            Challenge::TlsAlpn01 => "tls-alpn-01",
+            Challenge::Dns01 { .. } => "dns-01",
+        }
+    }
 }
 
 /// `[access]`: who may come in, and what they may do.

@@ -11,7 +11,7 @@ use super::surroundings::{MIN_CONNECTIONS, Surroundings};
 use super::values;
 use super::{
     Access, Answer, Calls, Camera, CameraFormat, CameraSource, Chime, Config, Control, Ice, IcePolicy, Identity,
-    Indicator, MicrophoneSource, Mode, Serving, Signaling, SpeakerSink, State, Tls, Unverified,
+    Indicator, MicrophoneSource, Mode, Serving, Signaling, SpeakerSink, State, Unverified,
 };
 use crate::protocol::{IceServer, Rights};
 
@@ -27,14 +27,14 @@ pub(super) fn config(
     Ok(config)
 }
 
-struct Reader<'a> {
-    layers: &'a Layers,
+pub(super) struct Reader<'a> {
+    pub(super) layers: &'a Layers,
     surroundings: &'a Surroundings,
     problems: Vec<Problem>,
 }
 
 /// Why a value is refused, where there is more to say than what is allowed.
-type Refusal = Option<String>;
+pub(super) type Refusal = Option<String>;
 
 impl Reader<'_> {
     fn config(&mut self) -> Config {
@@ -103,37 +103,15 @@ impl Reader<'_> {
                 number => Some(number),
             },
         );
-        let tls = self.tls(&listen);
-        let names = names.unwrap_or_default();
+        let names: Vec<String> = names.unwrap_or_default();
+        let tls = self.tls(&listen, http_listen, &names);
         let trusted_proxies = trusted_proxies.unwrap_or_default();
-        Serving { listen, http_listen, names, trusted_proxies, max_connections, max_others, tls }
-    }
-
-    fn tls(&mut self, listen: &SocketAddr) -> Tls {
-        let mode = if address::is_loopback(listen) { TlsMode::Off } else { TlsMode::Auto };
-        let modes = [("auto", TlsMode::Auto), ("files", TlsMode::Files), ("off", TlsMode::Off)];
-        let mode = self.word("server.tls.mode", &modes).unwrap_or(mode);
-        let cert_file = self.get("server.tls.cert_file", values::readable_file);
-        let key_file = self.get("server.tls.key_file", values::readable_file);
-        match mode {
-            TlsMode::Files => {
-                for key in ["server.tls.cert_file", "server.tls.key_file"] {
-                    if self.layers.get(key).is_none() {
-                        self.refuse("server.tls.mode", &format!("needs {key}, the path of a PEM file"));
-                    }
-                }
-                let (cert_file, key_file) = (cert_file.unwrap_or_default(), key_file.unwrap_or_default());
-                Tls::Files { cert_file, key_file }
-            }
-            TlsMode::Auto | TlsMode::Off => {
-                for key in ["server.tls.cert_file", "server.tls.key_file"] {
-                    if self.layers.get(key).is_some() {
-                        self.refuse(key, "is for [server.tls] mode = \"files\" only");
-                    }
-                }
-                if mode == TlsMode::Auto { Tls::Auto } else { Tls::Off }
-            }
-        }
+        let frame_ancestors = self.get("server.frame_ancestors", |node| {
+            let Value::List(items) = &node.value else { return Err(None) };
+            items.iter().map(|item| item.value.as_text().and_then(address::site).ok_or(None)).collect()
+        });
+        let frame_ancestors = frame_ancestors.unwrap_or_default();
+        Serving { listen, http_listen, names, trusted_proxies, frame_ancestors, max_connections, max_others, tls }
     }
 
     /// Behind a proxy, too, others come than those at this machine.
@@ -276,7 +254,7 @@ impl Reader<'_> {
     }
 
     /// Reads a key; `None` where nothing is written, or what is written is refused, which is then a problem.
-    fn get<T>(&mut self, path: &str, parse: impl FnOnce(&Node) -> Result<T, Refusal>) -> Option<T> {
+    pub(super) fn get<T>(&mut self, path: &str, parse: impl FnOnce(&Node) -> Result<T, Refusal>) -> Option<T> {
         let layers = self.layers;
         layers.get(path).and_then(|node| self.parse(path, node, parse))
     }
@@ -285,12 +263,12 @@ impl Reader<'_> {
         parse(node).map_err(|why| self.refuse_node(path, node, why)).ok()
     }
 
-    fn text<T>(&mut self, path: &str, parse: impl FnOnce(&str) -> Option<T>) -> Option<T> {
+    pub(super) fn text<T>(&mut self, path: &str, parse: impl FnOnce(&str) -> Option<T>) -> Option<T> {
         self.get(path, |node| node.value.as_text().and_then(parse).ok_or(None))
     }
 
     /// One of a few words.
-    fn word<T: Copy>(&mut self, path: &str, words: &[(&str, T)]) -> Option<T> {
+    pub(super) fn word<T: Copy>(&mut self, path: &str, words: &[(&str, T)]) -> Option<T> {
         self.text(path, |text| words.iter().find(|(word, _)| *word == text).map(|(_, value)| *value))
     }
 
@@ -300,15 +278,19 @@ impl Reader<'_> {
         self.get(path, parse).unwrap_or(0)
     }
 
-    fn path(&mut self, path: &str) -> Option<PathBuf> {
+    pub(super) fn path(&mut self, path: &str) -> Option<PathBuf> {
         self.get(path, |node| some_text(node).map(|text| node.origin.resolve(Path::new(&text))))
     }
 
     /// A value that is right by itself but not beside the others.
-    fn refuse(&mut self, path: &str, why: &str) {
+    pub(super) fn refuse(&mut self, path: &str, why: &str) {
         let value = self.layers.get(path).map(|node| format!(" = {}", node.value)).unwrap_or_default();
         let message = format!("{path}{value}: {why}");
         self.problems.push(Problem { origin: self.layers.origin(path), message });
+    }
+
+    pub(super) fn has_refused(&self, path: &str) -> bool {
+        self.problems.iter().any(|problem| problem.message.starts_with(path))
     }
 
     fn refuse_node(&mut self, path: &str, node: &Node, why: Refusal) {
@@ -319,13 +301,6 @@ impl Reader<'_> {
         let message = format!("{path}{value}: {why}must be {allowed}");
         self.problems.push(Problem { origin: node.origin.clone(), message });
     }
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum TlsMode {
-    Auto,
-    Files,
-    Off,
 }
 
 fn boolean(node: &Node) -> Result<bool, Refusal> {

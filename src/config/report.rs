@@ -6,7 +6,7 @@ use super::address::{self, IceUrl};
 use super::keys::{Form, KEYS};
 use super::layers::{Layers, Origin, Value};
 use super::surroundings::Surroundings;
-use super::{Answer, Chime, Config, IcePolicy, Mode, SpeakerSink, Tls, Unverified};
+use super::{Acme, Answer, Challenge, Chime, Config, IcePolicy, Mode, Serving, SpeakerSink, Tls, Unverified, tls};
 use crate::protocol::IceServer;
 
 /// Shown in place of a secret.
@@ -53,7 +53,7 @@ fn refused_names(config: &Config) -> &'static str {
             "# Refused: pages open under other names than these, localhost, this machine's own, and addresses;\n\
              # behind a proxy that does not pass Host on unchanged, under other names than these.\n"
         }
-        Tls::Auto | Tls::Files { .. } => {
+        Tls::Auto | Tls::Acme(_) | Tls::Files { .. } => {
             "# Refused: behind a proxy that does not pass Host on unchanged, pages open under other names than these.\n"
         }
     }
@@ -78,9 +78,14 @@ pub(super) fn warnings(config: &Config, layers: &Layers, surroundings: &Surround
             warn("server.tls.mode", text.to_owned());
         }
     }
-    if server.http_listen.is_some() && server.tls != Tls::Auto {
-        let text = "the page there explains a certificate that only [server.tls] mode = \"auto\" makes".to_owned();
-        warn("server.http_listen", text);
+    match &server.tls {
+        Tls::Auto => {}
+        Tls::Acme(acme) => acme_warnings(acme, server, &mut warn),
+        Tls::Files { .. } | Tls::Off if server.http_listen.is_some() => {
+            let text = "the page there explains a certificate that only [server.tls] mode = \"auto\" makes".to_owned();
+            warn("server.http_listen", text);
+        }
+        Tls::Files { .. } | Tls::Off => {}
     }
     if let (Some(Value::Integer(asked)), Some(files)) =
         (layers.get("server.max_connections").map(|node| &node.value), surroundings.open_files)
@@ -122,6 +127,33 @@ pub(super) fn warnings(config: &Config, layers: &Layers, surroundings: &Surround
     warnings
 }
 
+/// What a public authority will not come to, or not vouch for.
+fn acme_warnings(acme: &Acme, server: &Serving, warn: &mut impl FnMut(&str, String)) {
+    let comes_to = |port: u16, key: &str, has: u16| {
+        format!(
+            "the certificate authority comes to port {port} of each name: the router has to pass it on to port {has} here, \
+             or {key} has port {port}"
+        )
+    };
+    match (&acme.challenge, server.http_listen) {
+        (Challenge::Http01, Some(http)) if http.port() != 80 => {
+            warn("server.http_listen", comes_to(80, "server.http_listen", http.port()));
+        }
+        (Challenge::TlsAlpn01, _) if server.listen.port() != 443 => {
+            warn("server.listen", comes_to(443, "server.listen", server.listen.port()));
+        }
+        (Challenge::Http01 | Challenge::TlsAlpn01 | Challenge::Dns01 { .. }, _) => {}
+    }
+    if acme.directory == tls::DIRECTORY {
+        for name in server.names.iter().filter(|name| !tls::is_public(name)) {
+            warn(
+                "server.names",
+                format!("{name}: no public certificate authority vouches for such a name, and for none beside it"),
+            );
+        }
+    }
+}
+
 fn line(out: &mut String, text: &str, origin: &dyn std::fmt::Display) {
     out.push_str(&format!("{text:<COLUMN$}  # {origin}\n"));
 }
@@ -131,7 +163,11 @@ pub(super) fn value(config: &Config, path: &str) -> Option<String> {
     let path_text = |path: &Path| path.display().to_string();
     let tls_file = |certificate: bool| match &config.server.tls {
         Tls::Files { cert_file, key_file } => Some(path_text(if certificate { cert_file } else { key_file })),
-        Tls::Auto | Tls::Off => None,
+        Tls::Auto | Tls::Acme(_) | Tls::Off => None,
+    };
+    let acme = match &config.server.tls {
+        Tls::Acme(acme) => Some(acme),
+        Tls::Auto | Tls::Files { .. } | Tls::Off => None,
     };
     match path {
         "device.id" => Some(config.device.id.to_string()),
@@ -144,17 +180,27 @@ pub(super) fn value(config: &Config, path: &str) -> Option<String> {
         "server.http_listen" => config.server.http_listen.map(|listen| listen.to_string()),
         "server.names" => Some(list(config.server.names.iter().cloned())),
         "server.trusted_proxies" => Some(list(config.server.trusted_proxies.iter().map(ToString::to_string))),
+        "server.frame_ancestors" => Some(list(config.server.frame_ancestors.iter().cloned())),
         "server.max_connections" => Some(config.server.max_connections.to_string()),
         "server.tls.mode" => Some(
             match config.server.tls {
                 Tls::Off => "off",
                 Tls::Auto => "auto",
+                Tls::Acme(_) => "acme",
                 Tls::Files { .. } => "files",
             }
             .to_owned(),
         ),
         "server.tls.cert_file" => tls_file(true),
         "server.tls.key_file" => tls_file(false),
+        "server.tls.acme.challenge" => acme.map(|acme| acme.challenge.name().to_owned()),
+        "server.tls.acme.hook" => acme.and_then(|acme| match &acme.challenge {
+            Challenge::Dns01 { hook } => Some(path_text(hook)),
+            Challenge::Http01 | Challenge::TlsAlpn01 => None,
+        }),
+        "server.tls.acme.directory" => acme.map(|acme| acme.directory.clone()),
+        "server.tls.acme.ca_file" => acme.and_then(|acme| acme.ca_file.as_deref()).map(path_text),
+        "server.tls.acme.contact" => acme.and_then(|acme| acme.contact.clone()),
         "access.mode" => Some(if config.access.mode == Mode::Invited { "invited" } else { "open" }.to_owned()),
         "access.rights" => Some(list(config.access.rights.iter().map(|right| right.name().to_owned()))),
         "access.unverified" => config.access.unverified.map(|unverified| {

@@ -30,7 +30,7 @@ pub use self::handle::{Ailment, Checkup, Handle};
 pub use self::keys::{DEVICE_KEY, PAIRED};
 use self::keys::{KeyError, Keys};
 use self::studio::{Hardware, Studio};
-use self::switchboard::{Settings, Switchboard};
+use self::switchboard::{Settings, Switchboard, Word};
 use crate::base::text;
 use crate::config::{self, Answer, CameraSource, Config, IcePolicy, MicrophoneSource, SpeakerSink};
 use crate::logic::call::AnswerPolicy;
@@ -134,6 +134,7 @@ impl Device {
             household: home.household.or(keys.household),
             url: home.url.clone(),
             about,
+            certificate: home.certificate(),
             debug_hooks,
         };
         let studio = Studio::new(Hardware::default());
@@ -314,6 +315,15 @@ impl Home {
     #[cfg(not(feature = "server"))]
     async fn embed(_: &Config, _: &Keys, _: String) -> Result<Home, DeviceError> {
         Err(DeviceError::NoServer)
+    }
+
+    /// What there is to say of the server's certificate, if the server is the device's own.
+    fn certificate(&self) -> Word {
+        #[cfg(feature = "server")]
+        if let Some(shown) = self.server.as_ref().and_then(Server::shown) {
+            return Box::new(move || shown.word());
+        }
+        Box::new(|| None)
     }
 
     /// For ever where another machine has the server.

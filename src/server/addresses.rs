@@ -12,10 +12,18 @@ pub fn outside_urls(settings: &ServerSettings) -> Vec<String> {
     let behind_proxy = !over_tls && settings.listen.ip().is_loopback();
     let names = settings.names.iter().map(|name| match (behind_proxy, settings.listen.port()) {
         // Whoever speaks for a server that nobody else reaches does so over TLS, at the usual port.
-        (true, _) | (false, 443) => format!("https://{name}/"),
-        (false, port) => format!("{scheme}://{name}:{port}/"),
+        (true, _) => named("https", name, 443),
+        (false, port) => named(scheme, name, port),
     });
     names.chain(urls(scheme, settings.listen)).collect()
+}
+
+/// Under a name.
+pub(super) fn named(scheme: &str, name: &str, port: u16) -> String {
+    match (scheme, port) {
+        ("https", 443) | ("http", 80) => format!("{scheme}://{name}/"),
+        (scheme, port) => format!("{scheme}://{name}:{port}/"),
+    }
 }
 
 pub(super) fn urls(scheme: &str, address: SocketAddr) -> Vec<String> {

@@ -81,8 +81,8 @@ pub fn is_ours(host: &str, listed: &[String]) -> bool {
     names::needed(Ipv6Addr::UNSPECIFIED.into(), listed).contains(&name(host))
 }
 
-/// The name in a host, without port and brackets.
-fn name(host: &str) -> String {
+/// The name in a host, without port and brackets, in lower case.
+pub fn name(host: &str) -> String {
     let bracketed = host.strip_prefix('[').and_then(|rest| rest.split_once(']'));
     let address = bracketed.filter(|(_, port)| port.is_empty() || port.starts_with(':')).map(|(address, _)| address);
     let name = address.unwrap_or_else(|| host.split(':').next().unwrap_or_default());

@@ -23,6 +23,7 @@ use tokio_rustls::TlsAcceptor;
 use super::lingering::Lingering;
 use super::lobby::{Guest, Lobby, Place};
 use super::proxies::Proxies;
+use super::tls;
 use crate::logic::hub::Origin;
 
 /// A client that has not got through its handshake, or has not sent its next request's head, after this long is cut.
@@ -158,6 +159,7 @@ async fn enter(stream: TcpStream, place: Place, peer: Peer, guest: Guest, entran
                 Ok(Ok(_) | Err(_)) | Err(_) => return,
             }
             match timeout(HEAD_TIMEOUT, acceptor.accept(stream)).await {
+                Ok(Ok(stream)) if tls::is_visit(stream.get_ref().1.alpn_protocol()) => {}
                 Ok(Ok(stream)) => serve_http(stream, peer, guest, site).await,
                 // For one, a browser that does not trust the certificate yet.
                 Ok(Err(error)) => log::debug!(error:%; "TLS handshake failed"),

@@ -14,6 +14,7 @@ mod connection;
 mod exchange;
 #[cfg(fuzzing)]
 pub mod fuzzing;
+mod headers;
 mod hosts;
 mod landing;
 mod line;
@@ -41,6 +42,7 @@ use crate::protocol::{IceServer, Key, UserId};
 use crate::store::StoreError;
 use access::{Access, Way};
 use complaints::Complaints;
+use headers::Headers;
 use hosts::Hosts;
 use listen::{Entrance, Tasks};
 use lobby::Lobby;
@@ -53,7 +55,7 @@ pub use access::api::{INVITATION_LIFE, link as invitation_link};
 pub use access::household_key;
 pub use addresses::outside_urls;
 pub use exchange::ServerHandle;
-pub use tls::{Shown, TlsError};
+pub use tls::{AcmeSettings, Challenge, Shown, TlsError};
 
 /// Letters and digits of [`Server::pass`]: more than anybody guesses.
 const PASS: usize = 32;
@@ -70,6 +72,8 @@ pub struct ServerSettings {
     pub names: Vec<String>,
     /// Whose `X-Forwarded-For` says whom a request comes from.
     pub trusted_proxies: Vec<Network>,
+    /// Sites whose pages may show the call page in a frame, such as "https://dashboard.example.org".
+    pub frame_ancestors: Vec<String>,
     pub tls: TlsSettings,
     pub access: AccessSettings,
     /// Handed to everybody who joins.
@@ -89,6 +93,9 @@ pub enum TlsSettings {
     /// A certificate authority of our own in `state_dir/tls`, with certificates for this machine's names and addresses
     /// and for `names`.
     Auto { state_dir: PathBuf, names: Vec<String> },
+    /// A public authority's certificate for the names in `acme`, kept in `state_dir/tls/acme`; for everything else, and until
+    /// it is there, that of the authority of our own.
+    Acme { state_dir: PathBuf, acme: AcmeSettings },
     /// PEM: the certificate with its chain, and the key.
     Files { cert: PathBuf, key: PathBuf },
 }
@@ -111,6 +118,7 @@ impl ServerSettings {
             http_listen: None,
             names: Vec::new(),
             trusted_proxies: Vec::new(),
+            frame_ancestors: Vec::new(),
             tls: TlsSettings::Off,
             access: AccessSettings::Open,
             ice_servers: Vec::new(),
@@ -154,6 +162,8 @@ pub struct Server {
     http_address: Option<SocketAddr>,
     scheme: &'static str,
     ca: Option<CaInfo>,
+    /// Names that a public authority vouches for, or will.
+    public: Vec<String>,
     shown: Option<Shown>,
     /// The first owner's link, if it was made now.
     first: Option<String>,
@@ -186,6 +196,11 @@ impl Server {
         let tls = Tls::open(&settings.tls, address.ip())?;
         let ca = tls.as_ref().and_then(Tls::ca);
         let shown = tls.as_ref().map(Tls::shown);
+        let public = match &settings.tls {
+            TlsSettings::Acme { acme, .. } => acme.names.clone(),
+            TlsSettings::Off | TlsSettings::Auto { .. } | TlsSettings::Files { .. } => Vec::new(),
+        };
+        let answers = tls.as_ref().and_then(Tls::plain).unwrap_or_default();
         let scheme = if tls.is_some() { "https" } else { "http" };
 
         let (access, first) = access::open(&settings).await?;
@@ -197,7 +212,7 @@ impl Server {
         let (shared, handle) = exchange::start(&settings, access.authority(), complaints.clone(), &tasks);
         let proxies = Arc::new(Proxies::new(&settings.trusted_proxies));
         let pass: Arc<str> = std::iter::repeat_with(fastrand::alphanumeric).take(PASS).collect::<String>().into();
-        let site = page::router(Doors {
+        let doors = Doors {
             shared: shared.clone(),
             tasks: tasks.clone(),
             hosts: Arc::new(match &tls {
@@ -209,23 +224,30 @@ impl Server {
             pass: pass.clone(),
             access: access.clone(),
             way: if tls.is_some() { Way::Tls } else { Way::Plain },
-        });
+        };
+        let site = page::router(doors, Headers::new(&settings.frame_ancestors, shown.clone()));
         let household = access.household_key();
         if let Access::Invited(household) = access {
             tasks.spawn(access::watch(household, shared, tasks.clone()));
         }
         let entrance = match &tls {
-            Some(tls) => Entrance::Tls { acceptor: tls.acceptor(), site, plain: landing::redirect(scheme, None) },
+            Some(tls) => Entrance::Tls {
+                acceptor: tls.acceptor(),
+                site,
+                plain: answers.clone().merge(landing::redirect(scheme, None)),
+            },
             None => Entrance::Plain(site),
         };
         // One more for the device that embeds this server.
         let lobby = Arc::new(Lobby::new(settings.max_connections + 1, settings.max_others, complaints));
         tasks.spawn(listen::serve(listener, entrance, lobby.clone(), proxies.clone(), tasks.clone()));
         if let Some(http) = http {
+            let port = address.port();
             let router = match &ca {
-                Some(ca) => landing::router(ca.clone(), address.port()),
-                None => landing::redirect(scheme, Some(address.port())),
+                Some(ca) => landing::router(ca.clone(), port, public.clone()),
+                None => landing::redirect(scheme, Some(port)),
             };
+            let router = answers.merge(router);
             tasks.spawn(listen::serve(http, Entrance::Plain(router), lobby, proxies, tasks.clone()));
         }
         if let Some(tls) = tls {
@@ -243,6 +265,7 @@ impl Server {
             http_address,
             scheme,
             ca,
+            public,
             shown,
             first,
             household,
@@ -274,7 +297,8 @@ impl Server {
 
     /// Addresses of the page for a person to open, the best one first.
     pub fn page_urls(&self) -> Vec<String> {
-        addresses::urls(self.scheme, self.address)
+        let named = self.public.iter().map(|name| addresses::named(self.scheme, name, self.address.port()));
+        named.chain(addresses::urls(self.scheme, self.address)).collect()
     }
 
     /// What vouches for keys here; `None` where everybody may come in.
@@ -287,17 +311,18 @@ impl Server {
         self.first.clone()
     }
 
-    /// Addresses of the page that says how to trust the local certificate authority, the best one first.
+    /// Addresses of the page that says how to trust the local certificate authority, the best one first; none where browsers
+    /// trust another.
     pub fn trust_urls(&self) -> Vec<String> {
         match (self.http_address, &self.ca) {
-            (Some(address), Some(_)) => addresses::urls("http", address),
-            (Some(_), None) | (None, Some(_)) | (None, None) => Vec::new(),
+            (Some(address), Some(_)) if self.public.is_empty() => addresses::urls("http", address),
+            (Some(_), Some(_)) | (Some(_), None) | (None, Some(_)) | (None, None) => Vec::new(),
         }
     }
 
-    /// SHA-256 of the local certificate authority, colon-separated.
+    /// SHA-256 of the local certificate authority, colon-separated, where people have to trust it.
     pub fn ca_fingerprint(&self) -> Option<String> {
-        self.ca.as_ref().map(|ca| ca.fingerprint.clone())
+        self.ca.as_ref().filter(|_| self.public.is_empty()).map(|ca| ca.fingerprint.clone())
     }
 
     /// The local certificate authority in PEM, for the device's own client.

@@ -2,13 +2,14 @@
 
 use axum::Router;
 use axum::extract::{Request, State};
-use axum::http::header::{self, HeaderName};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri};
+use axum::http::header;
+use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use rust_embed::RustEmbed;
 
 use super::access;
+use super::headers::{self, Headers};
 use super::socket::{self, Doors};
 
 /// `web/` as it was at build time (in debug builds: as it is now).
@@ -16,28 +17,14 @@ use super::socket::{self, Doors};
 #[folder = "web/"]
 struct Files;
 
-/// Plain ES modules, the camera, the microphone and a WebSocket; nothing from elsewhere, nothing inline, no frames.
-/// `ws:` and `wss:` beside 'self': not every browser counts them to it.
-const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; \
-    media-src 'self' blob: mediastream:; connect-src 'self' ws: wss:; font-src 'self'; manifest-src 'self'; \
-    worker-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
-
-const HEADERS: [(HeaderName, &str); 5] = [
-    (header::CONTENT_SECURITY_POLICY, POLICY),
-    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-    (header::REFERRER_POLICY, "no-referrer"),
-    (HeaderName::from_static("permissions-policy"), "camera=(self), microphone=(self), geolocation=()"),
-    (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
-];
-
-pub fn router(doors: Doors) -> Router {
+pub fn router(doors: Doors, headers: Headers) -> Router {
     Router::new()
         .route("/", get(root))
         .route("/ws", get(web_socket))
         .route("/healthz", get(async || "ok\n"))
         .merge(access::api::router())
         .fallback_service(get(file))
-        .layer(axum::middleware::map_response(with_headers))
+        .layer(axum::middleware::from_fn_with_state(headers, headers::add))
         .with_state(doors)
 }
 
@@ -89,11 +76,4 @@ fn content_type(path: &str) -> Option<&'static str> {
         "wav" => "audio/wav",
         _ => return None,
     })
-}
-
-async fn with_headers(mut response: Response) -> Response {
-    for (name, value) in HEADERS {
-        response.headers_mut().entry(name).or_insert(HeaderValue::from_static(value));
-    }
-    response
 }

@@ -1,6 +1,6 @@
 //! What is said of mistakes.
 
-use callbox::config::Tls;
+use callbox::config::{Challenge, Tls};
 
 use crate::place::{Place, errors};
 
@@ -22,7 +22,7 @@ fn errors_name_file_line_key_and_what_is_allowed() {
         ),
         (
             "[server.tls]\nmod = 'off'",
-            "callbox.toml:2: server.tls.mod: there is no such key; did you mean server.tls.mode? [server.tls] has mode, cert_file, key_file",
+            "callbox.toml:2: server.tls.mod: there is no such key; did you mean server.tls.mode? [server.tls] has mode, cert_file, key_file, acme",
         ),
         ("[camera]\nwidth = 0", "callbox.toml:2: camera.width = 0: must be an even number of pixels from 16 to 3840"),
         ("[camera]\nwidth = 641", "callbox.toml:2: camera.width = 641: must be an even number"),
@@ -85,7 +85,7 @@ fn errors_name_file_line_key_and_what_is_allowed() {
         ),
         (
             "[server.tls]\nmode = 'on'",
-            "callbox.toml:2: server.tls.mode = \"on\": must be \"auto\", \"files\" or \"off\"",
+            "callbox.toml:2: server.tls.mode = \"on\": must be \"auto\", \"acme\", \"files\" or \"off\"",
         ),
         ("[server.tls]\nmode = 'files'", "callbox.toml:2: server.tls.mode = \"files\": needs server.tls.cert_file"),
         ("[ice]\npolicy = 'none'", "callbox.toml:2: ice.policy = \"none\": must be \"all\" or \"relay\""),
@@ -173,4 +173,55 @@ fn certificate_files_and_their_mode_go_together() {
         ),
         "{errors}"
     );
+}
+
+#[test]
+fn what_a_public_authority_needs_is_said_in_words() {
+    let place = Place::new();
+    place.program("hook");
+    place.file("text", "x");
+    let name = "server.names = ['door.example.org']\n";
+    let dns = "server.tls.acme.challenge = 'dns-01'\n";
+    for (text, expected) in [
+        ("", "callbox.toml:1: server.tls.mode = \"acme\": needs server.names"),
+        ("server.names = []\n", "callbox.toml:1: server.tls.mode = \"acme\": needs server.names"),
+        (
+            "server.names = ['192.0.2.7']\nserver.tls.acme.challenge = 'tls-alpn-01'",
+            "callbox.toml:2: server.names = [...]: 192.0.2.7 is an address, and [server.tls] mode = \"acme\" is for names only",
+        ),
+        (
+            name,
+            "callbox.toml:1: server.tls.mode = \"acme\": the challenge http-01 is answered by plain HTTP, at port 80",
+        ),
+        (&format!("{name}{dns}"), "callbox.toml:3: server.tls.acme.challenge = \"dns-01\": needs server.tls.acme.hook"),
+        (&format!("{name}{dns}server.tls.acme.hook = 'text'"), "server.tls.acme.hook = \"text\": "),
+        (&format!("{name}{dns}server.tls.acme.hook = 'text'"), "text is not executable: chmod +x"),
+        (&format!("{name}{dns}server.tls.acme.hook = 'none'"), "none cannot be read: No such file"),
+        (&format!("{name}{dns}server.tls.acme.hook = '.'"), "is not a file"),
+        (
+            &format!("{name}server.http_listen = '0.0.0.0:80'\nserver.tls.acme.hook = 'hook'"),
+            "callbox.toml:4: server.tls.acme.hook = \"hook\": is for the challenge dns-01 only",
+        ),
+        (
+            &format!("{name}{dns}server.tls.acme.hook = 'hook'\nserver.tls.acme.directory = 'http://a'"),
+            "must be an address that starts with https://",
+        ),
+        (
+            &format!("{name}{dns}server.tls.acme.hook = 'hook'\nserver.tls.acme.contact = 'anna'"),
+            "must be an e-mail address",
+        ),
+        (
+            "server.frame_ancestors = ['https://a; script-src *']",
+            "server.frame_ancestors = [...]: must be a list of sites",
+        ),
+    ] {
+        let errors = place.errors(&format!("server.tls.mode = 'acme'\n{text}"));
+        assert!(errors.contains(expected), "{text}: {errors}");
+    }
+    let errors = place.errors("server.tls.acme.contact = 'anna@example.org'");
+    assert!(errors.ends_with("is for [server.tls] mode = \"acme\" only"), "{errors}");
+    let good = format!("server.tls.mode = 'acme'\n{name}{dns}server.tls.acme.hook = 'hook'");
+    let Tls::Acme(acme) = place.load(&good).unwrap().config.server.tls else { panic!("another mode") };
+    assert_eq!(acme.challenge, Challenge::Dns01 { hook: place.dir.path().join("hook") });
+    assert!(acme.directory.contains("letsencrypt.org"));
 }

@@ -1,5 +1,6 @@
 //! A place with a configuration, and what is said of it.
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
 use callbox::config::{Config, ConfigError, Loaded, Surroundings};
@@ -18,6 +19,13 @@ impl Place {
     pub fn file(&self, name: &str, contents: impl AsRef<[u8]>) -> PathBuf {
         let path = self.dir.path().join(name);
         std::fs::write(&path, contents).unwrap();
+        path
+    }
+
+    /// One that can be run, as far as its mode goes.
+    pub fn program(&self, name: &str) -> PathBuf {
+        let path = self.file(name, "");
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
         path
     }
 

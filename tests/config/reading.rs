@@ -154,6 +154,14 @@ fn worth_a_warning() {
     assert!(warnings("signaling.url = 'ws://door'").contains("callbox.toml:1: signaling.url: ws:// is not encrypted"));
     assert!(warnings("server.http_listen = '127.0.0.1:81'").contains("server.http_listen: the page there"));
     assert!(warnings("ice.policy = 'relay'").contains("no call will connect"));
+    let acme = "server.tls.mode = 'acme'\nserver.names = ['door.local', 'door.example.org']\n";
+    let http = warnings(&format!("{acme}server.http_listen = '0.0.0.0:8080'"));
+    assert!(http.contains("callbox.toml:3: server.http_listen: the certificate authority comes to port 80"), "{http}");
+    assert!(http.contains("callbox.toml:2: server.names: door.local: no public") && !http.contains("door.example.org"));
+    let tls = warnings(&format!("{acme}server.tls.acme.challenge = 'tls-alpn-01'"));
+    assert!(tls.contains("server.listen: the certificate authority comes to port 443"), "{tls}");
+    let own = "server.tls.acme.directory = 'https://ca.home.arpa/acme'\nserver.http_listen = '0.0.0.0:80'";
+    assert!(!warnings(&format!("{acme}{own}")).contains("door.local"));
     let open = "[server]\n\nlisten = '0.0.0.0:80'\ntls.mode = 'off'";
     assert!(warnings(open).contains("callbox.toml:4: server.tls.mode: without HTTPS"), "{}", warnings(open));
 }

@@ -15,10 +15,31 @@ const OTHERS: &[(&str, &str)] = &[
     ("server.http_listen", "'127.0.0.1:7'"),
     ("server.names", "['door']"),
     ("server.trusted_proxies", "['127.0.0.1', 'fd00::/8']"),
+    ("server.frame_ancestors", "['https://dashboard.example.org']"),
     ("server.max_connections", "64"),
     ("server.tls.mode", "'auto'"),
     ("server.tls.cert_file", "'secret'\nserver.tls.key_file = 'secret'\nserver.tls.mode = 'files'"),
     ("server.tls.key_file", "'secret'\nserver.tls.cert_file = 'secret'\nserver.tls.mode = 'files'"),
+    (
+        "server.tls.acme.challenge",
+        "'tls-alpn-01'\nserver.tls.mode = 'acme'\nserver.names = ['door.example.org']\nserver.http_listen = '127.0.0.1:80'",
+    ),
+    (
+        "server.tls.acme.hook",
+        "'hook'\nserver.tls.acme.challenge = 'dns-01'\nserver.tls.mode = 'acme'\nserver.names = ['door.example.org']\nserver.http_listen = '127.0.0.1:80'",
+    ),
+    (
+        "server.tls.acme.directory",
+        "'https://acme.example.org/directory'\nserver.tls.mode = 'acme'\nserver.names = ['door.example.org']\nserver.http_listen = '127.0.0.1:80'",
+    ),
+    (
+        "server.tls.acme.ca_file",
+        "'secret'\nserver.tls.mode = 'acme'\nserver.names = ['door.example.org']\nserver.http_listen = '127.0.0.1:80'",
+    ),
+    (
+        "server.tls.acme.contact",
+        "'anna@example.org'\nserver.tls.mode = 'acme'\nserver.names = ['door.example.org']\nserver.http_listen = '127.0.0.1:80'",
+    ),
     ("access.mode", "'invited'"),
     ("access.rights", "['view']"),
     ("access.unverified", "'allow'"),
@@ -48,6 +69,7 @@ const OTHERS: &[(&str, &str)] = &[
 fn a_reload_takes_the_live_keys_and_names_the_others() {
     let place = Place::new();
     place.file("secret", "s");
+    place.program("hook");
     let default = place.load("").unwrap().config;
     assert!(default.changed(&default).is_empty());
     for key in keys::KEYS {

@@ -24,7 +24,7 @@ fn auto(state_dir: &Path) -> ServerSettings {
     ServerSettings { tls, ..settings() }
 }
 
-async fn connect(address: SocketAddr, name: &str, roots: &str) -> std::io::Result<TlsStream<TcpStream>> {
+pub async fn connect(address: SocketAddr, name: &str, roots: &str) -> std::io::Result<TlsStream<TcpStream>> {
     let mut store = RootCertStore::empty();
     store.add(CertificateDer::from_pem_slice(roots.as_bytes()).unwrap()).unwrap();
     let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -35,7 +35,7 @@ async fn connect(address: SocketAddr, name: &str, roots: &str) -> std::io::Resul
     tokio::time::timeout(PATIENCE, TlsConnector::from(Arc::new(config)).connect(name, stream)).await.unwrap()
 }
 
-fn shown(stream: &TlsStream<TcpStream>) -> Vec<u8> {
+pub fn shown(stream: &TlsStream<TcpStream>) -> Vec<u8> {
     stream.get_ref().1.peer_certificates().unwrap()[0].to_vec()
 }
 
@@ -95,6 +95,13 @@ async fn the_landing_page_hands_out_the_authority() {
         assert!(page.contains(word), "{word}");
     }
     assert!(!page.contains("<script") && !page.contains("{{"));
+    for header in [
+        "content-security-policy: default-src 'none'; ",
+        "permissions-policy: camera=()",
+        "x-content-type-options: nosniff",
+    ] {
+        assert!(page.contains(header), "{header} is missing in {page}");
+    }
     let pem = get(http, "/ca.pem", "").await;
     assert!(pem.ends_with(&server.ca_pem().unwrap()) && !pem.contains("PRIVATE"));
     let der = get(http, "/ca.crt", "").await;
@@ -137,9 +144,22 @@ async fn files_are_used_and_read_again_when_they_change() {
     let before = shown(&stream);
     let (mut socket, _) = tokio_tungstenite::client_async(format!("wss://{address}/ws"), stream).await.unwrap();
 
-    // Garbage changes nothing.
+    // What does not fit together changes nothing, and is said.
+    let says = async |words: &str| {
+        let wait = async {
+            while !in_use.word().unwrap_or_default().contains(words) {
+                tokio::time::sleep(certificate_check).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, wait).await.unwrap_or_else(|_| panic!("{words}: {:?}", in_use.word()));
+    };
+    assert_eq!(in_use.word(), None);
+    let old_key = std::fs::read_to_string(dir.path().join("key.pem")).unwrap();
+    std::fs::write(dir.path().join("key.pem"), rcgen::KeyPair::generate().unwrap().serialize_pem()).unwrap();
+    says("cannot be used with").await;
     std::fs::write(dir.path().join("cert.pem"), "garbage").unwrap();
-    tokio::time::sleep(certificate_check * 5).await;
+    says("holds no certificate").await;
+    std::fs::write(dir.path().join("key.pem"), old_key).unwrap();
     assert_eq!(shown(&connect(address, "localhost", &roots).await.unwrap()), before);
 
     let roots = write_pair(dir.path());
@@ -153,7 +173,7 @@ async fn files_are_used_and_read_again_when_they_change() {
     });
     let replaced = replaced.await.unwrap();
     assert_ne!(replaced, before);
-    assert_eq!(in_use.certificate().map(|der| der.to_vec()), Some(replaced));
+    assert_eq!((in_use.certificate().map(|der| der.to_vec()), in_use.word()), (Some(replaced), None));
     // Who was connected still is.
     socket.send(Message::text(json!({"type": "join", "userId": "anna"}).to_string())).await.unwrap();
     let joined = tokio::time::timeout(PATIENCE, socket.next()).await.unwrap().unwrap().unwrap();

@@ -36,13 +36,35 @@ async fn the_page_comes_with_strict_headers_and_a_tag() {
         "cache-control: no-cache\r\n",
         "x-content-type-options: nosniff\r\n",
         "content-security-policy: default-src 'none'; script-src 'self'",
+        "frame-ancestors 'none'\r\n",
         "permissions-policy: camera=(self), microphone=(self)",
+        "cross-origin-opener-policy: same-origin\r\n",
+        "cross-origin-resource-policy: same-origin\r\n",
+        "referrer-policy: no-referrer\r\n",
     ] {
         assert!(response.contains(header), "{header} is missing in {response}");
     }
+    assert!(!response.contains("unsafe-") && !response.contains("strict-transport-security"), "{response}");
     let tag = response.lines().find_map(|line| line.strip_prefix("etag: ")).unwrap().to_owned();
     let again = get(server.local_addr(), "/index.html", &format!("If-None-Match: {tag}\r\n")).await;
     assert!(again.starts_with("HTTP/1.1 304 "), "{again}");
+}
+
+#[tokio::test]
+async fn nobody_frames_the_page_but_who_is_named() {
+    let frame_ancestors = vec!["https://dashboard.example.org".to_owned(), "http://192.0.2.7:8123".to_owned()];
+    let settings = ServerSettings { frame_ancestors, ..ServerSettings::new("127.0.0.1:0".parse().unwrap()) };
+    let server = Server::start(settings).await.unwrap();
+    let response = get(server.local_addr(), "/", "").await;
+    let policy = "; frame-ancestors https://dashboard.example.org http://192.0.2.7:8123\r\n";
+    assert!(response.contains(policy), "{response}");
+}
+
+#[tokio::test]
+async fn what_is_somebodys_own_is_stored_nowhere() {
+    let server = start().await;
+    let response = get(server.local_addr(), "/api/me", "").await;
+    assert!(response.starts_with("HTTP/1.1 200 ") && response.contains("cache-control: no-store\r\n"), "{response}");
 }
 
 #[tokio::test]

@@ -39,6 +39,9 @@ const CLOSING: usize = 16;
 /// How long the ending program waits for connections to say goodbye.
 const FAREWELL: Duration = Duration::from_secs(4);
 
+/// Something that is said when it is asked for.
+pub type Word = Box<dyn Fn() -> Option<String> + Send + Sync>;
+
 pub struct Settings {
     pub me: UserId,
     /// The device's own key.
@@ -47,8 +50,10 @@ pub struct Settings {
     pub household: Option<Key>,
     /// The signaling server.
     pub url: String,
-    /// What `status` says of the device itself.
+    /// What `status` says of the device itself,
     pub about: Value,
+    /// and of its own server's certificate, where there is something to say.
+    pub certificate: Word,
     /// Whether `block` is obeyed.
     pub debug_hooks: bool,
 }

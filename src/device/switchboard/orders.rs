@@ -74,6 +74,9 @@ impl Switchboard {
         status["uptimeSeconds"] = json!((now - self.started).as_secs());
         status["signaling"]["registration"] = self.registration.figures(now);
         status["signaling"]["unreadable"] = json!(self.signaling.unreadable());
+        if let Some(word) = (self.settings.certificate)() {
+            status["certificate"] = json!(word);
+        }
         status["media"] = json!(self.studio.stats());
         let calls: Vec<_> = self
             .calls

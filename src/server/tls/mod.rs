@@ -1,9 +1,14 @@
-//! The certificate in use: where it comes from, and how a fresher one takes its place without a connection noticing.
+//! The certificates in use: where they come from, and how fresher ones take their place without a connection noticing.
+//! `own` has the local authority's, `files` a person's, `acme` a public authority's; `faces` says which a handshake shows.
 
+mod acme;
 mod authority;
 mod clock;
+mod faces;
 mod facts;
+mod files;
 pub(super) mod names;
+mod own;
 mod store;
 #[cfg(test)]
 mod tests;
@@ -11,20 +16,22 @@ mod tests;
 use std::io;
 use std::net::IpAddr;
 use std::path::PathBuf;
-use std::sync::{Arc, PoisonError, RwLock};
-use std::time::{Duration, SystemTime};
+use std::sync::Arc;
+use std::time::Duration;
 
+use axum::Router;
 use rustls::crypto::ring;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use tokio_rustls::TlsAcceptor;
 
 use super::TlsSettings;
-use crate::base::text;
-use authority::{Authority, Leaf};
+use acme::Acme;
+pub use acme::{AcmeSettings, Challenge, is_visit};
 pub(super) use clock::Present;
+use faces::Faces;
+pub use faces::Shown;
+use files::Files;
+use own::Own;
 
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
@@ -36,6 +43,8 @@ pub enum TlsError {
     NoKey { path: PathBuf },
     #[error("the key in {key} cannot be used with the certificate in {cert}: {error}. Check [server.tls]")]
     Unusable { cert: PathBuf, key: PathBuf, error: rustls::Error },
+    #[error("{path} holds no certificate in PEM (-----BEGIN CERTIFICATE-----). Check [server.tls.acme] ca_file")]
+    NoAuthority { path: PathBuf },
     #[error("cannot keep certificates in {path}: {error}. Give [state] dir a directory that Callbox may write")]
     Store { path: PathBuf, error: io::Error },
     #[error("cannot make a certificate: {0}")]
@@ -44,8 +53,9 @@ pub enum TlsError {
 
 pub struct Tls {
     acceptor: TlsAcceptor,
-    current: Arc<Current>,
+    faces: Arc<Faces>,
     source: Source,
+    acme: Option<Acme>,
 }
 
 /// The public side of the local certificate authority.
@@ -57,27 +67,11 @@ pub struct CaInfo {
     pub fingerprint: String,
 }
 
+/// Where the usual certificate comes from.
 enum Source {
-    Own { authority: Box<Authority>, listen: IpAddr, names: Vec<String>, leaf: Leaf },
-    Files { cert: PathBuf, key: PathBuf, seen: [Stamp; 2] },
+    Own(Box<Own>),
+    Files(Files),
 }
-
-/// Tells whether a file has changed.
-type Stamp = Option<(SystemTime, u64)>;
-
-/// Which certificate is in use.
-#[derive(Clone, Debug)]
-pub struct Shown(Arc<Current>);
-
-impl Shown {
-    pub fn certificate(&self) -> Option<CertificateDer<'static>> {
-        self.0.current().cert.first().cloned()
-    }
-}
-
-/// What the next handshake shows.
-#[derive(Debug)]
-struct Current(RwLock<Arc<CertifiedKey>>);
 
 /// Names and addresses under which others reach a server that listens at a wildcard address, the best one first, as
 /// in a URL.
@@ -90,130 +84,106 @@ pub fn own_hosts(wildcard: IpAddr) -> Vec<String> {
 impl Tls {
     /// `None` where TLS is off. `listen` tells which of the machine's addresses the certificate must hold.
     pub fn open(settings: &TlsSettings, listen: IpAddr) -> Result<Option<Tls>, TlsError> {
-        let (source, certified) = match settings {
+        let own = |state_dir: &PathBuf, names: &[String]| {
+            let (own, certified) = Own::open(&state_dir.join("tls"), listen, names)?;
+            Ok::<_, TlsError>((Source::Own(Box::new(own)), certified))
+        };
+        let (source, certified, acme) = match settings {
             TlsSettings::Off => return Ok(None),
             TlsSettings::Auto { state_dir, names } => {
-                let now = Present::now();
-                let authority = Authority::open(&state_dir.join("tls"), names, now)?;
-                let leaf = authority.leaf(&names::needed(listen, names), now)?;
-                let certified = leaf.certified.clone();
-                (Source::Own { authority: Box::new(authority), listen, names: names.clone(), leaf }, certified)
+                let (source, certified) = own(state_dir, names)?;
+                (source, certified, None)
+            }
+            TlsSettings::Acme { state_dir, acme } => {
+                // For this machine's own names only: those of the public are for the public authority to vouch for.
+                let (source, certified) = own(state_dir, &[])?;
+                (source, certified, Some(Acme::open(acme, &state_dir.join("tls/acme"))?))
             }
             TlsSettings::Files { cert, key } => {
-                let seen = [stamp(cert), stamp(key)];
-                let certified = read_pair(cert, key)?;
-                (Source::Files { cert: cert.clone(), key: key.clone(), seen }, certified)
+                let (files, certified) = Files::open(cert, key)?;
+                (Source::Files(files), certified, None)
             }
         };
-        let current = Arc::new(Current(RwLock::new(certified)));
-        let config = rustls::ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        let answers = acme.as_ref().map(Acme::answers).unwrap_or_default();
+        let faces = Arc::new(Faces::new(certified, answers));
+        let mut config = rustls::ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_safe_default_protocol_versions()
             .map_err(|error| TlsError::Make(error.to_string()))?
             .with_no_client_auth()
-            .with_cert_resolver(current.clone());
-        Ok(Some(Tls { acceptor: TlsAcceptor::from(Arc::new(config)), current, source }))
+            .with_cert_resolver(faces.clone());
+        config.alpn_protocols = acme.as_ref().map(Acme::protocols).unwrap_or_default();
+        let tls = Tls { acceptor: TlsAcceptor::from(Arc::new(config)), faces, source, acme };
+        tls.show();
+        Ok(Some(tls))
     }
 
     pub fn acceptor(&self) -> TlsAcceptor {
         self.acceptor.clone()
     }
 
+    /// The local authority.
     pub fn ca(&self) -> Option<CaInfo> {
         match &self.source {
-            Source::Own { authority, .. } => Some(authority.info()),
-            Source::Files { .. } => None,
+            Source::Own(own) => Some(own.ca()),
+            Source::Files(_) => None,
         }
     }
 
     /// Tells at any later time which certificate is in use.
     pub fn shown(&self) -> Shown {
-        Shown(self.current.clone())
+        Shown(self.faces.clone())
     }
 
-    /// Looks again and again whether the certificate still serves, and replaces it where it does not.
+    /// What the ports that speak plain HTTP must answer, whoever asks.
+    pub fn plain(&self) -> Option<Router> {
+        self.acme.as_ref().map(|acme| acme.answers().router())
+    }
+
+    /// Looks again and again whether the certificates still serve, and replaces them where they do not.
     pub async fn keep_fresh(mut self, every: Duration) {
         loop {
+            if let Some(acme) = &mut self.acme {
+                acme.turn(Present::now()).await;
+            }
+            self.show();
             tokio::time::sleep(every).await;
             // Files and interfaces are read in there.
-            let checked = tokio::task::spawn_blocking(move || {
-                self.refresh();
-                self
+            let looked = tokio::task::spawn_blocking(move || {
+                let fresh = self.source.look();
+                (self, fresh)
             });
-            match checked.await {
-                Ok(tls) => self = tls,
-                Err(_) => return,
+            let Ok((tls, fresh)) = looked.await else { return };
+            self = tls;
+            match fresh {
+                Some(Ok(certified)) => {
+                    self.faces.set_usual(certified);
+                    self.faces.set_word(None);
+                    log::info!("certificate replaced");
+                }
+                Some(Err(error)) => {
+                    log::warn!(error:%; "the certificate is out of date and stays in use");
+                    self.faces.set_word(Some(format!("out of date, and in use: {error}")));
+                }
+                None => {}
             }
         }
     }
 
-    fn refresh(&mut self) {
-        let fresh = match &mut self.source {
-            Source::Own { authority, listen, names, leaf } => {
-                let now = Present::now();
-                let needed = names::needed(*listen, names);
-                if leaf.serves(&needed, authority, now) {
-                    return;
-                }
-                authority.renew(&needed, Some(leaf), now).map(|fresh| {
-                    *leaf = fresh;
-                    leaf.certified.clone()
-                })
-            }
-            Source::Files { cert, key, seen } => {
-                let now = [stamp(cert), stamp(key)];
-                if *seen == now {
-                    return;
-                }
-                // A failure is told once a change, not once a look.
-                *seen = now;
-                read_pair(cert, key)
-            }
-        };
-        match fresh {
-            Ok(certified) => {
-                *self.current.0.write().unwrap_or_else(PoisonError::into_inner) = certified;
-                log::info!("certificate replaced");
-            }
-            Err(error) => log::warn!(error:%; "the certificate is out of date and stays in use"),
+    /// Shows what the public authority has issued.
+    fn show(&self) {
+        if let Some(acme) = &self.acme {
+            let now = Present::now();
+            self.faces.set_public(acme.certificate(now));
+            self.faces.set_word(Some(acme.describe(now)));
         }
     }
 }
 
-impl Current {
-    fn current(&self) -> Arc<CertifiedKey> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-}
-
-impl ResolvesServerCert for Current {
-    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(self.current())
-    }
-}
-
-fn stamp(path: &PathBuf) -> Stamp {
-    let metadata = std::fs::metadata(path).ok()?;
-    Some((metadata.modified().ok()?, metadata.len()))
-}
-
-fn read_pair(cert: &PathBuf, key: &PathBuf) -> Result<Arc<CertifiedKey>, TlsError> {
-    let read = |path: &PathBuf, key| {
-        std::fs::read(path).map(text::utf8_where_text).map_err(|error| TlsError::Read {
-            path: path.clone(),
-            key,
-            error,
-        })
-    };
-    let (cert_pem, key_pem) = (read(cert, "cert_file")?, read(key, "key_file")?);
-    let chain: Vec<_> = CertificateDer::pem_slice_iter(&cert_pem)
-        .collect::<Result<_, _>>()
-        .map_err(|_| TlsError::NoCertificate { path: cert.clone() })?;
-    if chain.is_empty() {
-        return Err(TlsError::NoCertificate { path: cert.clone() });
-    }
-    let private = PrivateKeyDer::from_pem_slice(&key_pem).map_err(|_| TlsError::NoKey { path: key.clone() })?;
-    match CertifiedKey::from_der(chain, private, &ring::default_provider()) {
-        Ok(certified) => Ok(Arc::new(certified)),
-        Err(error) => Err(TlsError::Unusable { cert: cert.clone(), key: key.clone(), error }),
+impl Source {
+    fn look(&mut self) -> Option<Result<Arc<CertifiedKey>, TlsError>> {
+        match self {
+            Source::Own(own) => own.look(),
+            Source::Files(files) => files.look(),
+        }
     }
 }

@@ -10,6 +10,7 @@ use super::TlsError;
 use crate::base::durable::{self, Access};
 use crate::base::text;
 
+#[derive(Clone)]
 pub struct Store {
     dir: PathBuf,
 }
@@ -50,6 +51,12 @@ impl Store {
             Readers::All => Access::PUBLIC,
         };
         durable::replace(&path, text.as_bytes(), access).map_err(|error| TlsError::Store { path, error })
+    }
+
+    /// A missing file is no error.
+    pub fn remove(&self, name: &str) -> Result<(), TlsError> {
+        let path = self.path(name);
+        durable::remove(&path).map_err(|error| TlsError::Store { path, error })
     }
 
     /// Renames a file that cannot be used.

@@ -70,6 +70,9 @@ fn describe(status: &Value) -> String {
     for page in status["pages"].as_array().into_iter().flatten() {
         row(&mut out, "page", &text(page));
     }
+    if let Some(word) = status["certificate"].as_str() {
+        row(&mut out, "certificate", word);
+    }
 
     let media = &status["media"];
     if let Some(video) = media["video"].as_object() {
