@@ -51,6 +51,9 @@ pub fn all(path: &Path) -> io::Result<()> {
     }
 }
 
+/// How often it is tried whether there is room still.
+const ROUNDS: usize = 3;
+
 /// How far the free space was overwritten.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Swept {
@@ -105,24 +108,32 @@ fn overwrite(path: &Path) -> io::Result<()> {
 fn fill(path: &Path, limit: u64) -> io::Result<(u64, bool)> {
     let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
     let (mut bytes, mut whole) = (0, false);
-    while bytes < limit {
-        match zeroes(&file, limit.min(bytes + PIECE as u64) - bytes) {
-            Ok(()) => bytes += PIECE as u64,
-            Err(error)
-                if [ErrorKind::StorageFull, ErrorKind::QuotaExceeded, ErrorKind::FileTooLarge]
-                    .contains(&error.kind()) =>
-            {
-                whole = true;
-                break;
+    // What was removed is free only once that is on the disk, and a file system holds back some room until then.
+    file.sync_all()?;
+    for _ in 0..ROUNDS {
+        while bytes < limit {
+            match zeroes(&file, limit.min(bytes + PIECE as u64) - bytes) {
+                Ok(()) => bytes += PIECE as u64,
+                Err(error)
+                    if [ErrorKind::StorageFull, ErrorKind::QuotaExceeded, ErrorKind::FileTooLarge]
+                        .contains(&error.kind()) =>
+                {
+                    whole = true;
+                    break;
+                }
+                Err(error) => return Err(error),
             }
-            Err(error) => return Err(error),
+        }
+        // A full disk may say so only now; then there is nothing left to overwrite either.
+        match file.sync_all() {
+            Err(error) if error.kind() != ErrorKind::StorageFull => return Err(error),
+            Ok(()) | Err(_) => {}
+        }
+        if !whole {
+            break;
         }
     }
-    // A full disk may say so only now; then there is nothing left to overwrite either.
-    match file.sync_all() {
-        Err(error) if error.kind() != ErrorKind::StorageFull => Err(error),
-        Ok(()) | Err(_) => Ok((bytes.min(limit), whole)),
-    }
+    Ok((bytes.min(limit), whole))
 }
 
 fn zeroes(mut file: &File, length: u64) -> io::Result<()> {

@@ -193,6 +193,8 @@ async fn media_waits_until_the_caller_has_shown_their_key() {
     let line = anna.caller.talk(peer, events).await;
     let status = door.until("verified", |s| s["calls"][0]["verified"] == true).await;
     assert!(!nothing_is_open(&status), "{status:#}");
+    let leave = anna.caller.leave();
+    anna.caller.say(&leave).await;
     line.close().await;
     door.until_idle().await;
     door.close().await;
