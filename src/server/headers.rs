@@ -18,7 +18,7 @@ pub const PLAIN_PAGE: &str =
     "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// What a page may ask the browser for: no more than a call takes.
-const PERMISSIONS: &str = "camera=(self), microphone=(self), accelerometer=(), bluetooth=(), display-capture=(), \
+const PERMISSIONS: &str = "camera=(self), microphone=(self), accelerometer=(), display-capture=(), \
     geolocation=(), gyroscope=(), hid=(), magnetometer=(), midi=(), payment=(), serial=(), usb=()";
 /// The same for one that asks for nothing.
 pub const NO_PERMISSIONS: &str = "camera=(), microphone=(), geolocation=(), display-capture=(), payment=(), usb=()";
