@@ -142,11 +142,12 @@ export function callText(side, callId, offer, answer) {
 }
 
 /**
- * All fingerprints of a description, in an order of their own.
+ * All fingerprints of a description, in an order of their own. Some browsers read names in whatever case and blanks around
+ * them: a line that only they see would be a connection that nobody has checked.
  * @param {string} sdp
  */
 export function fingerprintsOf(sdp) {
-  const values = [...sdp.matchAll(/^a=fingerprint:(.*)$/gm)].map(([, value = '']) => {
+  const values = [...sdp.matchAll(/^[^\S\r\n]*a[^\S\r\n]*=[^\S\r\n]*fingerprint[^\S\r\n]*:(.*)$/gim)].map(([, value = '']) => {
     const [hash = '', ...rest] = value.trim().split(' ');
     return [hash.toLowerCase(), rest.join(' ').trim().toUpperCase()].filter(Boolean).join(' ');
   });

@@ -117,14 +117,24 @@ fn signed(side: Side, call_id: Option<&str>, offer: &Half, answer: &Half) -> Str
     )
 }
 
-/// All fingerprints of a description, in an order of their own.
+/// All fingerprints of a description, in an order of their own. Some browsers read names in whatever case and blanks around
+/// them: a line that only they see would be a connection that nobody has checked.
 fn fingerprints(sdp: &str) -> String {
-    let values = sdp.lines().filter_map(|line| line.strip_prefix("a=fingerprint:"));
-    let sorted: BTreeSet<String> = values
-        .map(|value| match value.trim().split_once(' ') {
+    let sorted: BTreeSet<String> = sdp
+        .split(['\n', '\r'])
+        .filter_map(fingerprint)
+        .map(|value| match value.split_once(' ') {
             Some((hash, value)) => format!("{} {}", hash.to_ascii_lowercase(), value.trim().to_ascii_uppercase()),
-            None => value.trim().to_ascii_lowercase(),
+            None => value.to_ascii_lowercase(),
         })
         .collect();
     sorted.into_iter().collect::<Vec<_>>().join(",")
+}
+
+/// The value of a line that says one.
+fn fingerprint(line: &str) -> Option<&str> {
+    let (letter, attribute) = line.split_once('=')?;
+    let (name, value) = attribute.split_once(':')?;
+    let is_one = letter.trim().eq_ignore_ascii_case("a") && name.trim().eq_ignore_ascii_case("fingerprint");
+    is_one.then_some(value.trim())
 }
