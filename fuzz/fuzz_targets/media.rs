@@ -13,7 +13,7 @@ fuzz_target!(|bytes: &[u8]| {
         let sound = reader.sound();
         let mut samples = 0;
         // Played in a circle, so that it never ends by itself.
-        while samples < 1000 && reader.next().is_ok() {
+        while samples < 1000 && reader.next_sample().is_ok() {
             samples += 1;
         }
         _ = sound;

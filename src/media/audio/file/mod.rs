@@ -84,7 +84,7 @@ struct Clip {
 impl Clip {
     /// The next sample, between -1 and 1.
     fn next(&mut self) -> Result<f32, AudioError> {
-        self.reader.next().map_err(unread(&self.path))
+        self.reader.next_sample().map_err(unread(&self.path))
     }
 }
 

@@ -101,7 +101,7 @@ impl Reader {
     }
 
     /// The next frame mixed to one channel, between -1 and 1; after the last one comes the first.
-    pub fn next(&mut self) -> Result<f32, WavError> {
+    pub fn next_sample(&mut self) -> Result<f32, WavError> {
         if self.next == self.frames {
             self.file.seek(SeekFrom::Start(self.start))?;
             self.next = 0;
@@ -264,7 +264,7 @@ mod tests {
 
     fn heard(bytes: &[u8], frames: usize) -> Vec<f32> {
         let mut reader = open(bytes).unwrap();
-        (0..frames).map(|_| reader.next().unwrap() * 32_768.0).collect()
+        (0..frames).map(|_| reader.next_sample().unwrap() * 32_768.0).collect()
     }
 
     /// Three samples: 1, 2 and 3.
