@@ -32,6 +32,11 @@ impl Studio {
                     assert!(self.open.remove(&number(part)), "{part:?} is not open");
                     self.closing.insert(number(part));
                 }
+                Some(Action::Sign) => self.floor.signed(true),
+                Some(Action::Unsign) => {
+                    assert!(self.open.is_empty(), "the sign is taken back while a device is open");
+                    self.floor.unsigned();
+                }
                 Some(Action::Limit(_)) => assert!(self.open.contains(&number(Part::Camera))),
             }
         }
@@ -59,6 +64,7 @@ fuzz_target!(|bytes: &[u8]| {
             }
             4 if !guests.is_empty() => studio.floor.view(guests[usize::from(byte >> 3) % guests.len()], viewing),
             5 => studio.floor.equip(part, byte & 8 == 0),
+            6 if byte & 0x40 == 0 => studio.floor.indicate(byte & 8 == 0),
             _ => studio.closed(part),
         }
         studio.drain();
