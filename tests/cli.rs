@@ -353,6 +353,36 @@ fn the_daemon_is_asked_over_its_socket() {
     assert!(!dir.path().join("c.sock").exists());
 }
 
+/// A public authority that is away keeps a device from nothing, its own server's certificate included.
+#[cfg(feature = "device")]
+#[test]
+fn the_status_says_where_the_certificate_comes_from() {
+    let dir = tempfile::tempdir().unwrap();
+    // Nobody listens there.
+    let settings = "device.id = \"door\"\ncamera.source = \"none\"\nmicrophone.source = \"none\"\nspeaker.sink = \"none\"\n\
+                    control.socket = \"c.sock\"\nstate.dir = \"state\"\n\
+                    [server]\nlisten = \"127.0.0.1:0\"\nnames = [\"door.example.org\"]\n\
+                    [server.tls]\nmode = \"acme\"\n[server.tls.acme]\nchallenge = \"tls-alpn-01\"\n\
+                    directory = \"https://127.0.0.1:1/directory\"\n";
+    let path = write(dir.path(), settings);
+    let mut daemon = Daemon::start(callbox(&["run", "--config", &path]));
+    let mut lines = BufReader::new(daemon.0.stdout.take().unwrap()).lines().map(Result::unwrap);
+    lines.find(|line| line.starts_with("  https://door.example.org:")).expect("the name goes before the addresses");
+    let end = Instant::now() + Duration::from_secs(20);
+    let expected = "certificate this machine's own authority's; none from 127.0.0.1:1 for door.example.org yet: ";
+    loop {
+        let (_, out, err) = finish(callbox(&["status", "--config", &path]));
+        if out.contains(expected)
+            && out.contains("refused")
+            && out.contains("signaling   registered at wss://localhost:")
+        {
+            break;
+        }
+        assert!(Instant::now() < end, "{out}{err}");
+    }
+    assert_eq!(daemon.terminate().0, Some(0));
+}
+
 #[test]
 fn with_a_certificate_of_its_own_it_says_how_to_trust_it() {
     let dir = tempfile::tempdir().unwrap();

@@ -133,6 +133,7 @@ mod tests {
             "ok": true, "id": "door", "name": "Front door", "version": "0.1.0", "uptimeSeconds": 7384,
             "signaling": { "url": "ws://127.0.0.1:8080/ws", "registration": { "state": "registered", "seconds": 61 } },
             "pages": ["http://127.0.0.1:8080/"],
+            "certificate": "door.example.org, from ca.example.org, until 2027-02-28",
             "media": { "video": { "camera": "/dev/video0, YUYV", "fault": null },
                        "microphone": { "device": "plughw:1" }, "speaker": null },
             "calls": [{ "user": "anna", "direction": "incoming", "state": "connected", "seconds": 5,
@@ -144,6 +145,7 @@ mod tests {
 Front door (door), Callbox 0.1.0, up for 2 h 3 min
   signaling   registered at ws://127.0.0.1:8080/ws for 1 min 1 s
   page        http://127.0.0.1:8080/
+  certificate door.example.org, from ca.example.org, until 2027-02-28
   camera      /dev/video0, YUYV
   microphone  plughw:1
   call        anna, incoming, connected for 5 s

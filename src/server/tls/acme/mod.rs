@@ -165,6 +165,8 @@ impl Acme {
     async fn order(&mut self) {
         let (authority, names) = (self.settings.authority().to_owned(), self.settings.names.join(" "));
         self.heard.forget();
+        // Its directory may have changed since.
+        self.account = None;
         let result = timeout(ATTEMPT, self.attempt()).await.unwrap_or_else(|_| {
             self.answers.clear();
             Err(format!("it was not over within {} min", ATTEMPT.as_secs() / 60))
