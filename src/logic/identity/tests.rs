@@ -4,6 +4,7 @@ use std::time::Instant;
 use proptest::prelude::*;
 use ring::rand::SystemRandom;
 use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair};
+use serde_json::Value;
 
 use super::exchange::{SHOWN, SHOWN_EACH};
 use super::*;
@@ -42,6 +43,58 @@ fn fingerprints_are_compared_as_what_they_are() {
     let two = "a=fingerprint:sha-512 00\na=fingerprint:sha-256 FF\n";
     assert_eq!(fingerprints(two), "sha-256 FF,sha-512 00");
     assert_eq!(fingerprints(""), "");
+}
+
+/// What the page's own tests read, too: tests/vectors/identity.json.
+fn vectors() -> Value {
+    serde_json::from_str(include_str!("../../../tests/vectors/identity.json")).unwrap()
+}
+
+fn field<'a>(of: &'a Value, name: &str) -> &'a str {
+    of[name].as_str().unwrap()
+}
+
+fn seed(of: &Value) -> SigningKey {
+    let seed: Encoded<32> = field(of, "seed").parse().unwrap();
+    let signer = SigningKey::of_seed(&seed.0).unwrap();
+    assert_eq!(signer.public().to_string(), field(of, "key"));
+    signer
+}
+
+#[test]
+fn fingerprints_are_read_as_the_page_reads_them() {
+    for each in vectors()["fingerprints"].as_array().unwrap() {
+        assert_eq!(fingerprints(field(each, "sdp")), field(each, "fingerprints"));
+    }
+}
+
+#[test]
+fn what_is_signed_is_what_the_page_signs() {
+    let vectors = vectors();
+    let (household, device) = (seed(&vectors["household"]), seed(&vectors["device"]));
+    for each in vectors["vouches"].as_array().unwrap() {
+        let kind = if field(each, "kind") == "device" { Kind::Device } else { Kind::Person };
+        let (user, key) = (id(field(each, "userId")), field(each, "key").parse().unwrap());
+        assert_eq!(vouch(kind, &user, &key), field(each, "text"));
+        assert_eq!(household.vouch(kind, &user, &key).to_string(), field(each, "signature"));
+        assert!(household.public().vouches_for(&user, &key, &field(each, "signature").parse().unwrap()));
+    }
+    let half = |of: &Value| Half {
+        user: id(field(of, "userId")),
+        fingerprints: field(of, "fingerprints").to_owned(),
+        nonce: field(of, "nonce").parse().unwrap(),
+    };
+    for each in vectors["calls"].as_array().unwrap() {
+        let side = if field(each, "side") == "offer" { Side::Offers } else { Side::Answers };
+        let text = signed(side, each["callId"].as_str(), &half(&each["offer"]), &half(&each["answer"]));
+        assert_eq!(text, field(each, "text"));
+        let (key, signature) = (field(each, "key").parse::<Key>().unwrap(), field(each, "signature").parse().unwrap());
+        assert!(key.has_signed(&text, &signature) && !key.has_signed(&text.replace('1', "2"), &signature));
+        // Browsers sign with a random number, so that theirs can only be checked.
+        if key == device.public() {
+            assert_eq!(device.sign(&text), signature);
+        }
+    }
 }
 
 #[test]
