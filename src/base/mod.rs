@@ -1,6 +1,7 @@
 //! What every part may stand on and what knows no part: files that survive a power cut, text as editors leave it, locks,
 //! and what tasks have in common.
 
+pub mod bytes;
 pub mod durable;
 pub mod erase;
 #[cfg(test)]

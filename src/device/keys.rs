@@ -7,8 +7,7 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use ring::rand::{SecureRandom, SystemRandom};
-
+use crate::base::bytes;
 use crate::base::durable::{self, Access};
 use crate::base::text;
 use crate::config::Config;
@@ -124,9 +123,7 @@ fn of_text(text: &str) -> Option<SigningKey> {
 }
 
 fn fresh() -> Result<[u8; 32], KeyError> {
-    let mut seed = [0; 32];
-    SystemRandom::new().fill(&mut seed).map_err(|_| KeyError::Random)?;
-    Ok(seed)
+    bytes::random().map_err(|_| KeyError::Random)
 }
 
 /// The one in the state directory, which is made where there is none.

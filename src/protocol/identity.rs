@@ -94,11 +94,21 @@ impl FromStr for Key {
     }
 }
 
+impl Key {
+    /// Its bytes as text, where everybody knows of what kind it is.
+    pub fn bare(&self) -> String {
+        match self {
+            Key::Ed25519(bytes) => Encoded(*bytes).to_string(),
+            Key::P256(bytes) => Encoded(*bytes).to_string(),
+        }
+    }
+}
+
 impl fmt::Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Key::Ed25519(bytes) => write!(f, "ed25519:{}", Encoded(*bytes)),
-            Key::P256(bytes) => write!(f, "p256:{}", Encoded(*bytes)),
+            Key::Ed25519(_) => write!(f, "ed25519:{}", self.bare()),
+            Key::P256(_) => write!(f, "p256:{}", self.bare()),
         }
     }
 }

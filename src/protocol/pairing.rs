@@ -25,8 +25,7 @@ impl Pairing {
 
     /// For whoever is to have it.
     pub fn text(&self) -> String {
-        let household = self.household.to_string();
-        format!("{MARK}{}.{}", self.secret.secret(), household.split_once(':').map_or("", |(_, key)| key))
+        format!("{MARK}{}.{}", self.secret.secret(), self.household.bare())
     }
 }
 

@@ -6,8 +6,8 @@ use std::io;
 use std::str::FromStr;
 
 use data_encoding::BASE64URL_NOPAD;
-use ring::digest::{SHA256, digest};
-use ring::rand::{SecureRandom, SystemRandom};
+
+use crate::base::bytes;
 
 /// What is remembered of a secret: its SHA-256.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -20,10 +20,7 @@ pub struct Secret([u8; 32]);
 impl Secret {
     /// Fails where the kernel gives no randomness.
     pub fn random() -> io::Result<Secret> {
-        let mut bytes = [0; 32];
-        let filled = SystemRandom::new().fill(&mut bytes);
-        filled.map_err(|_| io::Error::other("the system gives no random numbers"))?;
-        Ok(Secret(bytes))
+        bytes::random().map(Secret)
     }
 
     /// For links and cookies. Whoever reads it is let in.
@@ -43,10 +40,7 @@ impl Secret {
 
 impl Hash {
     pub(super) fn of(bytes: &[u8]) -> Hash {
-        let mut hash = [0; 32];
-        // SHA-256 has as many bytes.
-        hash.iter_mut().zip(digest(&SHA256, bytes).as_ref()).for_each(|(to, from)| *to = *from);
-        Hash(hash)
+        Hash(bytes::sha256(bytes))
     }
 }
 

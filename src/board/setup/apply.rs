@@ -80,7 +80,7 @@ fn first_owner(hash: &[u8; 32], places: &Places) -> io::Result<()> {
     // Whoever has the directory is the daemon, and no link of its making is followed.
     let dir = fs::metadata(&places.daemon)?;
     let access = Access { owner: Some((dir.uid(), dir.gid())), ..Access::PRIVATE };
-    let digits: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
+    let digits = data_encoding::HEXLOWER.encode(hash);
     durable::replace(&places.daemon.join(FIRST_OWNER), digits.as_bytes(), access)
 }
 

@@ -241,15 +241,7 @@ fn wifi(fields: Fields) -> Result<Network, CodeError> {
 }
 
 fn hash(text: &str) -> Option<[u8; 32]> {
-    let digits = text.as_bytes();
-    let mut hash = [0; 32];
-    if digits.len() != 2 * hash.len() || !digits.iter().all(u8::is_ascii_hexdigit) {
-        return None;
-    }
-    for (byte, pair) in hash.iter_mut().zip(digits.chunks(2)) {
-        *byte = u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()?;
-    }
-    Some(hash)
+    data_encoding::HEXLOWER_PERMISSIVE.decode(text.as_bytes()).ok()?.try_into().ok()
 }
 
 fn unfit(why: &str) -> CodeError {

@@ -288,15 +288,14 @@ impl Switchboard {
             // What that person may do, comes with the answer.
             Role::Offerer => self.allowed.at_most(),
         });
-        let call = self.calls.list().into_iter().find(|call| call.key == key).map_or(String::new(), |call| call.call);
+        let call = self.call(key).map_or(String::new(), |call| call.call);
         let trusted = self.exchange.trusts(key);
         self.sessions.insert(key, Session::start(key, call, role, trusted, peer, studio, reports));
     }
 
     /// What of our equipment is for the other side of a call.
     fn equipment_for(&self, key: CallKey) -> Equipment {
-        let user = self.calls.list().into_iter().find(|call| call.key == key).map(|call| call.user);
-        user.map_or(Equipment::NONE, |user| self.allowed.equipment(&user))
+        self.call(key).map_or(Equipment::NONE, |call| self.allowed.equipment(&call.user))
     }
 
     /// `false`: the connection does not keep up. One that is gone reports so itself.

@@ -3,12 +3,11 @@
 
 use std::time::Instant;
 
-use ring::rand::{SecureRandom, SystemRandom};
-
 use super::Switchboard;
+use crate::base::bytes;
 use crate::logic::call::{CallInfo, CallKey, Input};
 use crate::logic::identity::Heard;
-use crate::protocol::{Encoded, ErrorCode, Message, Nonce, Signature, UserId};
+use crate::protocol::{Encoded, ErrorCode, Message, Signature, UserId};
 
 impl Switchboard {
     /// No call comes of an offer.
@@ -90,26 +89,21 @@ impl Switchboard {
 
     /// Adds to a description of ours what the other side checks.
     pub(super) fn sign(&mut self, message: &mut Message) {
-        let Some(nonce) = nonce() else { return };
         let (Message::Offer { target_id, offer: description, call_id, identity, .. }
         | Message::Answer { target_id, answer: description, call_id, identity, .. }) = message
         else {
             return;
         };
         let is_it = |call: &CallInfo| call.user == *target_id && call.call_id == *call_id;
-        if let Some(call) = self.calls.list().into_iter().find(is_it) {
-            *identity = self.exchange.says(call.key, &description.sdp, nonce).map(Box::new);
+        // Without random numbers nothing is signed.
+        if let Some(call) = self.calls.list().into_iter().find(is_it)
+            && let Ok(nonce) = bytes::random()
+        {
+            *identity = self.exchange.says(call.key, &description.sdp, Encoded(nonce)).map(Box::new);
         }
     }
 
     pub(super) fn call(&self, key: CallKey) -> Option<CallInfo> {
         self.calls.list().into_iter().find(|call| call.key == key)
     }
-}
-
-/// `None` where the system gives no random numbers: then nothing is signed.
-fn nonce() -> Option<Nonce> {
-    let mut bytes = [0; 16];
-    SystemRandom::new().fill(&mut bytes).ok()?;
-    Some(Encoded(bytes))
 }

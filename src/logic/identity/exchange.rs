@@ -11,14 +11,13 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ring::digest::{SHA256, digest};
-
 use super::{Half, Side, SigningKey, fingerprints, signed};
+use crate::base::bytes::sha256;
 use crate::protocol::{Identity, Key, Nonce, Signature, UserId};
 
 /// How long the other side's proof may take once its connection is up: longer than signaling is away on a bad network.
 pub const PROOF_TIMEOUT: Duration = Duration::from_secs(30);
-/// Descriptions of one user of which it is kept what came with them, until a connection takes them; the oldest goes.
+/// Descriptions of one user of which it is kept what came with them; one more, and the oldest goes.
 pub(super) const SHOWN_EACH: usize = 4;
 /// The same of all users.
 pub(super) const SHOWN: usize = 256;
@@ -53,7 +52,7 @@ pub struct Exchange<K> {
     /// The household's word for our own key.
     vouch: Option<Signature>,
     unverified: Unverified,
-    /// What came with descriptions that no connection has taken, the oldest first.
+    /// What came with descriptions, whether a connection takes them or not; the oldest first.
     pub(super) shown: VecDeque<Shown>,
     /// As many as there are connections.
     pub(super) calls: Vec<Call<K>>,
@@ -142,7 +141,7 @@ impl<K: Copy + PartialEq> Exchange<K> {
     /// A description has come, with this.
     pub fn shows(&mut self, from: &UserId, sdp: &str, identity: Option<&Identity>) {
         let Some(identity) = identity.filter(|_| self.household.is_some()) else { return };
-        let description = hash(sdp);
+        let description = sha256(sdp.as_bytes());
         self.shown.retain(|shown| shown.from != *from || shown.description != description);
         if self.shown.iter().filter(|shown| shown.from == *from).count() >= SHOWN_EACH
             && let Some(at) = self.shown.iter().position(|shown| shown.from == *from)
@@ -157,13 +156,9 @@ impl<K: Copy + PartialEq> Exchange<K> {
 
     /// Whether an offer shows so little that no call is to come of it.
     pub fn is_worthless(&self, from: &UserId, sdp: &str) -> Option<&'static str> {
-        match (self.unverified, self.household) {
-            (Unverified::Refuse, _) if self.identity(from, sdp).is_none() => Some(NOT_SHOWN),
-            (_, Some(_)) => {
-                let identity = self.identity(from, sdp)?;
-                (!self.is_vouched_for(from, identity)).then_some(NOT_VOUCHED_FOR)
-            }
-            (Unverified::Refuse | Unverified::Allow, None) => None,
+        match self.identity(from, sdp) {
+            Some(identity) => (!self.is_vouched_for(from, identity)).then_some(NOT_VOUCHED_FOR),
+            None => (self.unverified == Unverified::Refuse).then_some(NOT_SHOWN),
         }
     }
 
@@ -207,7 +202,7 @@ impl<K: Copy + PartialEq> Exchange<K> {
     pub fn says(&mut self, key: K, sdp: &str, nonce: Nonce) -> Option<Identity> {
         let (me, vouch, signer) = (self.me.clone(), self.vouch, self.signer.clone());
         let call = self.calls.iter_mut().find(|call| call.key == key)?;
-        let description = hash(sdp);
+        let description = sha256(sdp.as_bytes());
         if let Some((_, said, identity)) = &call.ours
             && *said == description
         {
@@ -325,7 +320,7 @@ impl<K: Copy + PartialEq> Exchange<K> {
     }
 
     fn identity(&self, from: &UserId, sdp: &str) -> Option<&Identity> {
-        let description = hash(sdp);
+        let description = sha256(sdp.as_bytes());
         let shown = self.shown.iter().find(|shown| shown.from == *from && shown.description == description);
         shown.map(|shown| &shown.identity)
     }
@@ -360,10 +355,4 @@ impl<K: Copy + PartialEq> Exchange<K> {
         let at = self.calls.iter().position(|call| call.key == key)?;
         Some(self.calls.swap_remove(at))
     }
-}
-
-fn hash(sdp: &str) -> [u8; 32] {
-    let mut hash = [0; 32];
-    hash.iter_mut().zip(digest(&SHA256, sdp.as_bytes()).as_ref()).for_each(|(to, from)| *to = *from);
-    hash
 }

@@ -322,8 +322,7 @@ impl Invitation {
 /// The address that lets somebody in. What stands behind `#` never leaves the browser.
 /// `household`: `None` where its key is not made yet, so that whoever opens the link cannot check calls by it.
 pub fn link(base: &str, secret: &Secret, household: Option<&Key>) -> String {
-    let household = household.map(Key::to_string).unwrap_or_default();
-    let site = household.split_once(':').map_or(String::new(), |(_, key)| format!("&site={key}"));
+    let site = household.map_or(String::new(), |key| format!("&site={}", key.bare()));
     format!("{base}#invite={}{site}", secret.text())
 }
 

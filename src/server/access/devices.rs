@@ -5,10 +5,9 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use ring::rand::{SecureRandom, SystemRandom};
-
 use super::Household;
 use super::household::{Now, Silent};
+use crate::base::bytes;
 use crate::base::lock::lock;
 use crate::logic::access::Pass;
 use crate::logic::hub::{ConnId, Input};
@@ -28,9 +27,7 @@ pub struct Asked {
 impl Asked {
     /// `None`: the kernel gives no randomness.
     pub fn of(host: &str) -> Option<Asked> {
-        let mut bytes = [0; 32];
-        SystemRandom::new().fill(&mut bytes).ok()?;
-        Some(Asked { challenge: Encoded(bytes), host: host.to_owned() })
+        Some(Asked { challenge: Encoded(bytes::random().ok()?), host: host.to_owned() })
     }
 }
 

@@ -78,18 +78,16 @@ impl Household {
         state_dir: &Path,
         names: Vec<String>,
     ) -> Result<Household, ServerError> {
-        let fresh = Secret::random().map_err(ServerError::Keeper)?;
         let own = device.clone();
         let now = Now::read().time;
-        let seed = keeper.ask(move |memory| {
+        let key = keeper.ask(move |memory| {
             if let Some((id, Key::Ed25519(key))) = own {
                 claim(memory, &id, &key, now)?;
             }
-            memory.household_seed(fresh.bytes())
+            super::signing_key(memory)
         });
         let failed = |error: &dyn Display| ServerError::Keeper(io::Error::other(error.to_string()));
-        let seed = seed.await.map_err(|gone| failed(&gone))?.map_err(|error| failed(&error))?;
-        let key = SigningKey::of_seed(&seed).ok_or_else(|| failed(&"the household's key is none"))?;
+        let key = key.await.map_err(|gone| failed(&gone))?.map_err(|error| failed(&error))?;
         Ok(Household {
             keeper,
             key: Arc::new(key),

@@ -73,12 +73,17 @@ pub async fn open(settings: &ServerSettings) -> Result<(Access, Option<String>),
     Ok((Access::Invited(Arc::new(household)), first))
 }
 
-/// What vouches for the household's keys; it is made where there is none yet.
+/// What the household is known by.
 pub fn household_key(memory: &mut dyn Memory) -> Result<Key, MemoryError> {
+    signing_key(memory).map(|key| key.public())
+}
+
+/// What vouches for the household's keys; it is made where there is none yet.
+fn signing_key(memory: &mut dyn Memory) -> Result<SigningKey, MemoryError> {
     let unusable = || MemoryError::Failed("the household's key cannot be made".into());
     let fresh = Secret::random().map_err(|error| MemoryError::Failed(error.into()))?;
     let seed = memory.household_seed(fresh.bytes())?;
-    SigningKey::of_seed(&seed).map(|key| key.public()).ok_or_else(unusable)
+    SigningKey::of_seed(&seed).ok_or_else(unusable)
 }
 
 impl Access {

@@ -1,6 +1,8 @@
 //! The owner who made the code that set this board up: the board has left what is to be remembered of their link's secret.
 //! It counts where nobody is the owner yet, and takes the place of the link that the first start had made.
 
+use data_encoding::HEXLOWER_PERMISSIVE;
+
 use super::household::{Household, Silent, first_owner};
 use crate::base::durable;
 use crate::base::text;
@@ -49,10 +51,5 @@ impl Household {
 }
 
 fn hash(digits: &str) -> Option<Hash> {
-    let mut hash = [0; 32];
-    let sound = digits.len() == 2 * hash.len() && digits.bytes().all(|digit| digit.is_ascii_hexdigit());
-    for (byte, at) in hash.iter_mut().zip((0..).step_by(2)) {
-        *byte = u8::from_str_radix(digits.get(at..at + 2).filter(|_| sound)?, 16).ok()?;
-    }
-    Some(Hash(hash))
+    HEXLOWER_PERMISSIVE.decode(digits.as_bytes()).ok()?.try_into().ok().map(Hash)
 }
