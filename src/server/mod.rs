@@ -72,7 +72,7 @@ pub struct ServerSettings {
     pub names: Vec<String>,
     /// Whose `X-Forwarded-For` says whom a request comes from.
     pub trusted_proxies: Vec<Network>,
-    /// Sites whose pages may show the call page in a frame, such as "https://dashboard.example.org".
+    /// Sites whose pages may show the call page in a frame, such as `https://dashboard.example.org`.
     pub frame_ancestors: Vec<String>,
     pub tls: TlsSettings,
     pub access: AccessSettings,
