@@ -84,6 +84,16 @@ export function may(standing, right, { userId, kind }) {
 }
 
 /**
+ * Whether there is anybody whom we may call: guests see no people, and not every guest may call a device.
+ * @param {Standing | null} standing
+ */
+export function mayCallSomebody(standing) {
+  if (!standing || standing.role !== 'guest') return true;
+  const rights = [standing.rights.everywhere, ...Object.values(standing.rights.at ?? {})].flat();
+  return rights.includes('view') || rights.includes('talk');
+}
+
+/**
  * Takes an invitation out of the page's address, and out of the history with it.
  * @returns {InvitationLink | null}
  */

@@ -5,7 +5,7 @@
  * For tests and for people who look for a fault, `window.callbox` tells the state; it changes nothing.
  */
 
-import { may, Refused } from './access.js';
+import { may, mayCallSomebody, Refused } from './access.js';
 import { Account } from './account.js';
 import { Alarm } from './alarm.js';
 import { Calls } from './calls.js';
@@ -89,7 +89,8 @@ const calls = new Calls({
   userId: () => signaling.userId,
   identity: () => identity,
   send: (message) => signaling.send(message),
-  media: () => media,
+  // Another call may have the microphone open, for somebody whom we may talk to.
+  media: (peer) => ({ microphone: may(account.standing, 'talk', peer) ? media.microphone : null, camera: media.camera, muted: media.muted }),
   known: (userId) => lobby.known(userId),
   onChange: () => render(),
   onEnd(call, reason, ours) {
@@ -109,6 +110,7 @@ const lobby = new Lobby({
   },
   onCall: (peer) => start(peer),
   mayCall: (peer) => may(account.standing, 'view', peer) || may(account.standing, 'talk', peer),
+  mayCallSomebody: () => mayCallSomebody(account.standing),
   onDial(userId) {
     if (userId === signaling.userId) return lobby.showDialError(hints.ownId);
     start(lobby.known(userId) ?? { userId, name: userId, kind: 'person' });
@@ -121,6 +123,7 @@ const stage = new Stage({
   onSwitchCamera: () => void media.switchCamera(),
   onLeave: () => calls.all().filter((call) => call.state !== 'incoming').forEach((call) => call.end('hangup')),
   onHangUp: (call) => call.end('hangup'),
+  may: (right, peer) => may(account.standing, right, peer),
   onTrust: (call) => notify('trust', call.verified ? trust.verified(call.peer.name) : trust.unverified(call.peer.name)),
 });
 
@@ -190,7 +193,8 @@ function expel(why) {
  */
 function join(userId, name = userId) {
   signaling.join(userId);
-  lobby.show(name, account.standing !== null);
+  const known = account.standing !== null;
+  lobby.show(name, { known, keyless: known && !identity?.vouch });
 }
 
 /** @param {RTCIceServer[]} servers the server's */

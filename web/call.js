@@ -26,7 +26,7 @@ const GOODBYE_TIME = 200;
  *
  * @typedef {object} CallContext What a call needs from its surroundings.
  * @property {(message: Record<string, unknown>) => boolean} send
- * @property {() => { microphone: MediaStreamTrack | null, camera: MediaStreamTrack | null, muted: boolean }} media
+ * @property {(peer: import('./protocol.js').Peer) => { microphone: MediaStreamTrack | null, camera: MediaStreamTrack | null, muted: boolean }} media what goes to somebody
  * @property {string} me our own ID
  * @property {import('./identity.js').Identity | null} identity what we can show of ourselves
  * @property {RTCConfiguration} configuration
@@ -187,7 +187,7 @@ export class Call {
 
   /** Puts the microphone and camera of now into the call, and tells the other side what to expect. */
   useMedia() {
-    const { microphone, camera, muted } = this.#context.media();
+    const { microphone, camera, muted } = this.#context.media(this.peer);
     const { trusted } = this.#exchange;
     void this.#audio?.sender.replaceTrack(trusted ? microphone : null).catch(ignore);
     void this.#video?.sender.replaceTrack(trusted && this.takesVideo ? camera : null).catch(ignore);

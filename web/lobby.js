@@ -13,6 +13,7 @@ const collator = new Intl.Collator();
  * @property {(name: string) => void} onName the person chose a name
  * @property {(peer: import('./protocol.js').Peer) => void} onCall
  * @property {(peer: import('./protocol.js').Peer) => boolean} mayCall
+ * @property {() => boolean} mayCallSomebody
  * @property {(userId: string) => void} onDial the person typed an ID
  */
 
@@ -72,15 +73,18 @@ export class Lobby {
 
   /**
    * @param {string} name our own
-   * @param {boolean} known whether the household gave it to us
+   * @param {{ known: boolean, keyless: boolean }} us whether the household gave it to us, and whether we lack a key of its
    */
-  show(name, known = false) {
+  show(name, { known, keyless }) {
     if (document.documentElement.dataset.view !== 'stage') document.documentElement.dataset.view = 'lobby';
     element('welcome').hidden = true;
     element('lobby').hidden = element('me').hidden = false;
     element('my-name').textContent = name;
     element('me').setAttribute('aria-label', known ? knownAs(name) : joinedAs(name));
     element('me').dataset.known = String(known);
+    element('no-key').textContent = hints.noKey;
+    element('no-key').hidden = !keyless;
+    element('dial').hidden = !this.#events.mayCallSomebody();
     this.#render();
   }
 

@@ -12,6 +12,7 @@ import { buttons, hangUpOn, hints, pictureOf, states, text, trust } from './text
  * @property {() => void} onLeave
  * @property {(call: import('./call.js').Call) => void} onHangUp one call of several
  * @property {(call: import('./call.js').Call) => void} onTrust somebody wants to know what the mark means
+ * @property {(right: import('./access.js').Right, peer: import('./protocol.js').Peer) => boolean} may
  */
 
 export class Stage {
@@ -155,7 +156,10 @@ export class Stage {
     const extra = [];
     if (call.state === 'connected' && call.remote?.microphone === false) extra.push(hints.remoteMuted);
     if (call.state === 'connected' && call.remote?.camera === false && call.peer.kind !== 'device') extra.push(hints.cameraOff);
-    if (call.withoutPicture) extra.push(hasH264() ? hints.noPicture(call.peer.name) : hints.soundOnly(call.peer.name));
+    const [sees, talks] = [this.#events.may('view', call.peer), this.#events.may('talk', call.peer)];
+    if (!sees) extra.push(hints.mayTalkOnly(call.peer.name));
+    else if (call.withoutPicture) extra.push(hasH264() ? hints.noPicture(call.peer.name) : hints.soundOnly(call.peer.name));
+    if (!talks) extra.push(hints.mayNotTalk(call.peer.name));
     if (call.declinedVideo) extra.push(call.peer.kind === 'device' ? hints.noScreen : hints.takesNoVideo(call.peer.name));
     within(tile, '.extra').textContent = extra.join(' · ');
   }

@@ -275,8 +275,13 @@ export const problems = {
 
 export const hints = {
   insecure: 'This page was opened without encryption, so the browser gives it no microphone and no camera: you can watch and listen only. Open it by its https address instead.',
+  noKey: isSecureContext
+    ? 'This browser has no key of the household, so devices that take verified calls only refuse its calls. Ask for a new invitation, and open it here.'
+    : 'This page was opened without encryption, where browsers have no keys: devices that take verified calls only refuse its calls. Open it by its https address, with a new invitation.',
   noH264: 'This browser lacks H.264, so you will hear devices and not see them. Firefox loads it shortly after its first start: wait a minute, and look whether the OpenH264 plug-in is switched on under about:addons. Otherwise open this page in Chrome, Edge or Safari.',
   soundOnly: (/** @type {string} */ name) => `Sound only: this browser lacks H.264, which the picture of ${name} needs. Hang up and call from Chrome, Edge or Safari, or from Firefox with its OpenH264 plug-in.`,
+  mayTalkOnly: (/** @type {string} */ name) => `Sound only, one way: ${name} hears you, and you may not see or hear it.`,
+  mayNotTalk: (/** @type {string} */ name) => `You may watch and listen, and not speak to ${name}.`,
   noPicture: (/** @type {string} */ name) => `Sound only: ${name} sends this browser no picture.`,
   badServers: (/** @type {string[]} */ urls) => `The configuration of this server has ICE servers that browsers refuse: ${urls.map((url) => `“${url}”`).join(', ')}. Calls are made without them; whoever runs the server can mend [[ice.servers]].`,
   noScreen: 'This device has no screen, so your camera is not sent.',

@@ -163,10 +163,7 @@ test('who may only be called may not call', async () => {
   assert.equal(await page.isDisabled('[data-peer="door"] button'), true, 'there is nothing to press');
   assert.match((await page.textContent('[data-peer="door"]')) ?? '', /Calls you/);
   await screenshot(page, 'ring-only-phone');
-  // Whoever types the ID is told.
-  await page.fill('#target', 'door');
-  await page.press('#target', 'Enter');
-  await page.waitForSelector('[data-notice="ended.forbidden"]');
+  assert.equal(await page.isHidden('#dial'), true, 'nor anybody to dial');
 });
 
 test('who may only look is asked for no microphone', async () => {
@@ -178,8 +175,42 @@ test('who may only look is asked for no microphone', async () => {
   await sees(page, 'door');
   await calls(page, 'door');
   assert.equal(await page.isHidden('#microphone'), true);
+  assert.match((await page.textContent('.tile .extra')) ?? '', /not speak/);
   assert.equal(await page.locator('.notice').count(), 0);
   await screenshot(page, 'look-only-phone');
+});
+
+test('who may only speak is told why nothing is seen', async () => {
+  const page = await visit(await invite('--name', 'Speaker', '--role', 'guest', '--rights', 'talk', '--devices', 'door'));
+  await sees(page, 'door');
+  await page.click('[data-peer="door"] button');
+  await reaches(page, 'connected');
+  assert.match((await page.textContent('.tile .extra')) ?? '', /one way/);
+  await screenshot(page, 'speak-only-phone');
+});
+
+test('a microphone that is open for one goes to nobody else', async () => {
+  const page = await visit(await invite('--name', 'Both', '--role', 'member', '--rights', 'view', '--devices', 'door'));
+  const tom = await visit(await invite('--name', 'Tom'));
+  await sees(page, 'tom');
+  await page.click('[data-peer="tom"] button');
+  await reaches(tom, 'incoming');
+  await tom.click('#answer');
+  await reaches(page, 'connected');
+  await page.waitForSelector('#microphone[data-on="on"]');
+  await page.click('#to-lobby');
+  await page.click('[data-peer="door"] button');
+  await picture(page, 'door');
+  const sent = await page.evaluate(async () => {
+    /** @type {Record<string, boolean>} */
+    const sent = {};
+    for (const call of /** @type {any} */ (window).callbox.calls()) {
+      const sources = [...(await call.stats()).values()].filter(({ type, kind }) => type === 'media-source' && kind === 'audio');
+      sent[call.peer] = sources.length > 0;
+    }
+    return sent;
+  });
+  assert.deepEqual(sent, { tom: true, door: false });
 });
 
 test('a browser signs itself out', async () => {

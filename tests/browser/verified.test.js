@@ -116,6 +116,8 @@ for (const [how, meddle] of /** @type {[string, (message: any, toServer: boolean
     assert.equal(await page.getAttribute('#alarm', 'role'), 'alertdialog');
     assert.match((await page.textContent('#alarm-text')) ?? '', /listen in/);
     await screenshot(page, 'alarm-phone');
+    const alarm = await page.locator('#alarm').boundingBox();
+    assert.deepEqual([alarm?.width, alarm?.height], [390, 780], 'it covers the page');
     assert.equal(await page.locator('.tile').count(), 0);
     await page.click('#alarm-close');
     await eventually('the device has no call', async () => (await callbox.status()).calls.length === 0);
@@ -129,6 +131,7 @@ test('a browser that lost its key is told what helps', async () => {
   await page.evaluate(() => new Promise((done) => (indexedDB.deleteDatabase('callbox').onsuccess = done)));
   await page.reload();
   await online(page);
+  assert.match(await page.innerText('#no-key'), /has no key/, 'before the call, too');
   await call(page, 'door');
   assert.match(await notice(page, 'ended.unidentified'), /new invitation/);
 });
