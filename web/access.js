@@ -21,6 +21,7 @@ const SITE = '&site=';
  * @property {Grants} rights
  * @property {string} session
  * @property {number | null} until Unix time in seconds
+ * @property {string | null} [key] this browser's, as far as the server knows
  * @property {string | null} [vouch] the household's word for this browser's key
  *
  * @typedef {object} Session
@@ -133,6 +134,13 @@ export async function whoAmI() {
  * @returns {Promise<Standing>}
  */
 export const redeem = async (secret, key) => (await ask('POST', 'api/redeem', { secret, key })).you;
+
+/**
+ * This browser has another key than before.
+ * @param {string} key
+ * @returns {Promise<Standing>}
+ */
+export const tellKey = async (key) => (await ask('POST', 'api/key', { key })).you;
 
 /** This browser goes. */
 export const leave = () => ask('POST', 'api/leave', {});

@@ -5,13 +5,13 @@
  * For tests and for people who look for a fault, `window.callbox` tells the state; it changes nothing.
  */
 
-import { may, mayCallSomebody, Refused } from './access.js';
+import { may, mayCallSomebody, Refused, tellKey } from './access.js';
 import { Account } from './account.js';
 import { Alarm } from './alarm.js';
 import { Calls } from './calls.js';
 import { Gate } from './gate.js';
 import { Household } from './household.js';
-import { forgetKeys, loadIdentity } from './identity.js';
+import { forgetKeys, loadIdentity, renewKey } from './identity.js';
 import { Incoming } from './incoming.js';
 import { Inviting } from './invite.js';
 import { Lobby } from './lobby.js';
@@ -162,6 +162,7 @@ function begin() {
  * @param {import('./access.js').Standing | null} standing
  */
 async function enter(standing) {
+  if (standing) standing = (await renewKey(standing.key ?? null, tellKey).catch(warnOfKey)) ?? standing;
   identity = await loadIdentity(standing?.userId ?? '', standing?.vouch);
   // A server that no longer vouches for anybody could be anybody's.
   if (identity?.canCheck && !identity.vouch && confirm(trust.forget)) {
@@ -172,6 +173,12 @@ async function enter(standing) {
   const name = standing ? standing.userId : cleanId(recall());
   if (name) join(name, standing?.name);
   else lobby.askName('');
+}
+
+/** @param {unknown} error */
+function warnOfKey(error) {
+  console.warn('callbox: this browser has no key that the server knows:', error);
+  return null;
 }
 
 /**

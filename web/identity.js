@@ -82,14 +82,12 @@ export class Identity {
 export async function makeKeys(site) {
   if (!crypto.subtle) return null;
   try {
-    const pair = await crypto.subtle.generateKey(CURVE, false, ['sign', 'verify']);
-    const key = `p256:${encode(await crypto.subtle.exportKey('raw', pair.publicKey))}`;
+    const keys = await freshKeys(site);
     return {
-      key,
+      key: keys.key,
       async keep() {
         const before = await transact('readonly', (store) => store.get(OWN));
-        await transact('readwrite', (store) => store.put({ pair, key, site }, OWN));
-        void navigator.storage?.persist?.().catch(() => {});
+        await store(keys);
         return () => transact('readwrite', (store) => (before ? store.put(before, OWN) : store.delete(OWN)));
       },
     };
@@ -97,6 +95,25 @@ export async function makeKeys(site) {
     console.warn('callbox: this browser makes no keys:', error);
     return null;
   }
+}
+
+/**
+ * Sees to it that the server knows this browser's key. Browsers lose what pages keep in them, Safari after a week without a
+ * visit; the household's key is gone then, too.
+ * @param {string | null} known the key that the server has of us
+ * @param {(key: string) => Promise<import('./access.js').Standing>} tell
+ * @returns {Promise<import('./access.js').Standing | null>} what `tell` returns; null: there was nothing to tell
+ */
+export async function renewKey(known, tell) {
+  if (!crypto.subtle) return null;
+  // Two windows that open at once make one key.
+  return navigator.locks.request(DATABASE, async () => {
+    const kept = /** @type {Keys | undefined} */ (await transact('readonly', (store) => store.get(OWN)));
+    if (kept?.key === known) return null;
+    const keys = kept ?? (await freshKeys(null));
+    if (!kept) await store(keys);
+    return tell(keys.key);
+  });
 }
 
 /** Forgets our key and the household's. */
@@ -175,6 +192,21 @@ const ed25519 = (bytes) => crypto.subtle.importKey('raw', bytes, 'Ed25519', fals
 async function verify(algorithm, key, signature, text) {
   const bytes = decode(signature);
   return bytes !== null && (await crypto.subtle.verify(algorithm, key, bytes, utf8(text)));
+}
+
+/**
+ * @param {string | null} site
+ * @returns {Promise<Keys>}
+ */
+async function freshKeys(site) {
+  const pair = await crypto.subtle.generateKey(CURVE, false, ['sign', 'verify']);
+  return { pair, key: `p256:${encode(await crypto.subtle.exportKey('raw', pair.publicKey))}`, site };
+}
+
+/** @param {Keys} keys */
+async function store(keys) {
+  await transact('readwrite', (store) => store.put(keys, OWN));
+  void navigator.storage?.persist?.().catch(() => {});
 }
 
 /** Base64url without padding. @param {ArrayBuffer} bytes */

@@ -11,6 +11,8 @@ pub mod network;
 #[cfg(any(feature = "board", feature = "server"))]
 pub mod qr;
 #[cfg(any(feature = "device", feature = "server"))]
+pub mod seldom;
+#[cfg(any(feature = "device", feature = "server"))]
 pub mod task;
 pub mod text;
 pub mod unseen;

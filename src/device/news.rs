@@ -5,12 +5,13 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+use crate::base::seldom::Seldom;
 use crate::logic::allowance::Allowance;
 use crate::logic::call::Event;
 use crate::protocol::{ErrorCode, UserId};
 
 /// Between two records about what anybody can send any number of.
-const SELDOM: Duration = Duration::from_secs(1);
+pub const SELDOM: Duration = Duration::from_secs(1);
 /// Between two records about calls that never came about, beyond a few at once.
 const CALLS_LOGGED: Duration = Duration::from_secs(1);
 const CALLS_LOGGED_BURST: u32 = 20;
@@ -90,28 +91,14 @@ pub fn for_caller(user: &UserId, event: &Event) -> Option<Value> {
     }
 }
 
-/// Something that is told once a second at most.
-#[derive(Default)]
-pub struct Seldom {
-    told: Option<Instant>,
-    untold: u64,
-}
+/// Logs refusals, one a second at most.
+pub struct Refusals(Seldom);
 
-impl Seldom {
-    /// How many times it went untold since it was told last, if it is to be told now.
-    pub fn due(&mut self, now: Instant) -> Option<u64> {
-        if self.told.is_some_and(|told| now.saturating_duration_since(told) < SELDOM) {
-            self.untold += 1;
-            return None;
-        }
-        self.told = Some(now);
-        Some(std::mem::take(&mut self.untold))
+impl Default for Refusals {
+    fn default() -> Refusals {
+        Refusals(Seldom::every(SELDOM))
     }
 }
-
-/// Logs refusals, one a second at most.
-#[derive(Default)]
-pub struct Refusals(Seldom);
 
 impl Refusals {
     pub fn log(&mut self, to: &UserId, call: Option<&str>, code: ErrorCode, why: &str) {

@@ -10,6 +10,7 @@ use axum::http::header::{self, HeaderMap};
 use super::line::End;
 use super::socket::Refused;
 use crate::base::lock::lock;
+use crate::base::seldom::Seldom;
 use crate::logic::hub::{ConnId, Whose};
 
 /// Between two lines on refused requests of a kind, or on clients that are cut with the same code.
@@ -35,14 +36,7 @@ pub enum Places {
 /// Lets one of a kind through in each pause, and counts the others.
 struct Sparing<K> {
     pause: Duration,
-    kinds: Mutex<Vec<Kind<K>>>,
-}
-
-struct Kind<K> {
-    kind: K,
-    logged: Instant,
-    /// How many there were since then.
-    silent: u64,
+    kinds: Mutex<Vec<(K, Seldom)>>,
 }
 
 impl Default for Complaints {
@@ -109,16 +103,13 @@ impl<K: PartialEq> Sparing<K> {
     /// Whether this one is logged, and then how many before it were not.
     fn count(&self, kind: K, now: Instant) -> Option<u64> {
         let mut kinds = lock(&self.kinds);
-        let Some(known) = kinds.iter_mut().find(|known| known.kind == kind) else {
-            kinds.push(Kind { kind, logged: now, silent: 0 });
-            return Some(0);
-        };
-        if now.saturating_duration_since(known.logged) < self.pause {
-            known.silent += 1;
-            return None;
+        if let Some((_, seldom)) = kinds.iter_mut().find(|(known, _)| *known == kind) {
+            return seldom.due(now);
         }
-        known.logged = now;
-        Some(std::mem::take(&mut known.silent))
+        let mut seldom = Seldom::every(self.pause);
+        let due = seldom.due(now);
+        kinds.push((kind, seldom));
+        due
     }
 }
 

@@ -15,6 +15,9 @@ pub const SEEN_STEP: Duration = Duration::from_secs(60 * 60);
 /// Sessions of one person. One more, and the one that was seen longest ago goes.
 pub const MAX_SESSIONS: u32 = 32;
 
+/// How long an invitation that is used up or too old is kept, so that whoever follows it is told why it does not work.
+pub const INVITATION_KEPT: Duration = Duration::from_secs(90 * 24 * 60 * 60);
+
 /// The household. What changes it is on the disk when the method returns, or has not happened.
 pub trait Memory: Send {
     /// Whether nobody was ever invited, so that whoever comes first may be the owner. Never so where an earlier memory was
@@ -50,6 +53,9 @@ pub trait Memory: Send {
 
     /// Notes that a session is in use, so that one that stays connected for months does not count as idle.
     fn seen(&mut self, session: &str, now: Timestamp) -> Result<(), MemoryError>;
+
+    /// The session's key is this from now on. False where there is no such session.
+    fn set_key(&mut self, session: &str, key: &[u8]) -> Result<bool, MemoryError>;
 
     /// A program that belongs to the household, under a name of its own. It is a guest: what it may do, `grants` says.
     fn add_token(
@@ -144,8 +150,7 @@ pub struct SessionRecord {
     pub key: Option<Vec<u8>>,
 }
 
-/// A link that was given to somebody. Those that are used up or too old stay, so that whoever follows one is told why it
-/// does not work.
+/// A link that was given to somebody. Those that are used up or too old stay for [`INVITATION_KEPT`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InvitationRecord {
     /// Public: of the same form as a session's.

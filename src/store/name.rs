@@ -1,5 +1,9 @@
 //! The names of people: which ones can be told apart, which IDs come from them, and which one was meant.
 
+use std::borrow::Cow;
+
+use icu_normalizer::ComposingNormalizerBorrowed;
+
 use crate::base::unseen::is_unseen;
 use crate::protocol::MAX_ID_BYTES;
 
@@ -11,19 +15,24 @@ const MAX_NAME_BYTES: usize = 64;
 #[error("{0:?} cannot be a name: a name has 1 to {MAX_NAME_BYTES} bytes, and no control or invisible characters")]
 pub struct InvalidName(pub String);
 
-/// The name without the blanks around it.
-pub(super) fn checked(name: &str) -> Result<&str, InvalidName> {
-    let trimmed = name.trim();
+/// The name without the blanks around it, in the one form of those that look the same.
+pub(super) fn checked(name: &str) -> Result<String, InvalidName> {
+    let composed = composed(name.trim());
     let hidden = |c: char| c.is_control() || is_unseen(c);
-    match (1..=MAX_NAME_BYTES).contains(&trimmed.len()) && !trimmed.contains(hidden) {
-        true => Ok(trimmed),
+    match (1..=MAX_NAME_BYTES).contains(&composed.len()) && !composed.contains(hidden) {
+        true => Ok(composed.into_owned()),
         false => Err(InvalidName(name.to_owned())),
     }
 }
 
 /// What two names have in common that differ in case only.
 pub(super) fn folded(name: &str) -> String {
-    name.trim().to_lowercase()
+    composed(name.trim()).to_lowercase()
+}
+
+/// Some keyboards write "ä" as one character and some as two (Unicode's Normalization Form C is the former).
+fn composed(name: &str) -> Cow<'_, str> {
+    const { ComposingNormalizerBorrowed::new_nfc() }.normalize(name)
 }
 
 /// The IDs that somebody of that name may get, without end and in order: "aunt-mae", "aunt-mae-2", "aunt-mae-3".
@@ -56,7 +65,7 @@ pub(super) fn nearest<'a>(text: &str, known: impl Iterator<Item = &'a str>) -> O
 /// Letters and digits in lower case, with '-' for what stands between words.
 fn stem(name: &str) -> String {
     let mut stem = String::new();
-    for c in name.to_lowercase().chars() {
+    for c in folded(name).chars() {
         match c {
             // Some letters show nothing.
             _ if is_unseen(c) => {}
@@ -100,12 +109,21 @@ mod tests {
 
     #[test]
     fn a_name_can_be_read() {
-        assert_eq!(checked(" Aunt Mae "), Ok("Aunt Mae"));
+        assert_eq!(checked(" Aunt Mae "), Ok("Aunt Mae".to_owned()));
         assert!(checked(&"ä".repeat(32)).is_ok());
         for bad in ["", "  ", &"ä".repeat(33), "an\nna", "an\u{200b}na", "\u{202e}anna"] {
             assert_eq!(checked(bad), Err(InvalidName(bad.to_owned())));
         }
         assert_eq!(folded(" ÄNNE"), folded("änne"));
+    }
+
+    #[test]
+    fn one_name_has_one_form() {
+        assert_eq!(checked("A\u{308}nne"), Ok("\u{c4}nne".to_owned()));
+        assert_eq!(folded("a\u{308}nne"), folded("\u{c4}NNE"));
+        assert_eq!(user_ids("Jose\u{301}").next(), user_ids("Jos\u{e9}").next());
+        // What counts are the bytes of the form that is kept.
+        assert!(checked(&"a\u{308}".repeat(32)).is_ok());
     }
 
     #[test]

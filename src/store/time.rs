@@ -16,6 +16,12 @@ impl Timestamp {
         Timestamp(self.0.saturating_add(i64::try_from(duration.as_secs()).unwrap_or(i64::MAX)))
     }
 
+    /// Never overflows either.
+    #[must_use]
+    pub fn before(self, duration: Duration) -> Timestamp {
+        Timestamp(self.0.saturating_sub(i64::try_from(duration.as_secs()).unwrap_or(i64::MAX)))
+    }
+
     /// How long after `earlier` this is; nothing where it is not.
     pub fn since(self, earlier: Timestamp) -> Duration {
         Duration::from_secs(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
@@ -38,6 +44,8 @@ mod tests {
         let second = Duration::from_secs(1);
         assert_eq!(Timestamp(i64::MAX).plus(second), Timestamp(i64::MAX));
         assert_eq!(Timestamp(0).plus(Duration::MAX), Timestamp(i64::MAX));
+        assert_eq!(Timestamp(i64::MIN).before(second), Timestamp(i64::MIN));
+        assert_eq!(Timestamp(5).before(second), Timestamp(4));
         assert_eq!(Timestamp(5).since(Timestamp(4)), second);
         assert_eq!(Timestamp(4).since(Timestamp(5)), Duration::ZERO);
         assert_eq!(Timestamp(i64::MIN).since(Timestamp(i64::MAX)), Duration::ZERO);

@@ -126,12 +126,32 @@ for (const [how, meddle] of /** @type {[string, (message: any, toServer: boolean
   });
 }
 
-test('a browser that lost its key is told what helps', async () => {
-  const page = await come('Lost');
+test('a browser that lost its key makes another, and knows nobody by the household any more', async () => {
+  const page = await come('Forgetful');
   await page.evaluate(() => new Promise((done) => (indexedDB.deleteDatabase('callbox').onsuccess = done)));
+  await Promise.all([page, await page.context().newPage()].map(async (each) => {
+    await each.goto(home);
+    await each.waitForFunction(() => Boolean(document.querySelector('[data-peer="door"]')));
+  }));
   await page.reload();
   await online(page);
-  assert.match(await page.innerText('#no-key'), /has no key/, 'before the call, too');
+  assert.equal(await page.isHidden('#no-key'), true);
+  await call(page, 'door');
+  await picture(page, 'door');
+  assert.equal((await callbox.status()).calls[0].verified, true, 'the device knows who calls');
+  await page.waitForSelector('.tile[data-peer="door"] .trust[data-verified="false"]');
+  await page.click('.tile .trust');
+  assert.match(await notice(page, 'trust'), /takes an invitation/);
+  await page.click('#leave');
+  await reaches(page, 'idle');
+});
+
+test('a browser that has no keys is told what helps, before the call and after', async () => {
+  const page = await come('Keyless');
+  await page.addInitScript(() => Object.defineProperty(crypto, 'subtle', { value: undefined }));
+  await page.reload();
+  await online(page);
+  assert.match(await page.innerText('#no-key'), /has no key/);
   await call(page, 'door');
   assert.match(await notice(page, 'ended.unidentified'), /new invitation/);
 });

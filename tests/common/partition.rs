@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader};
+use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 
@@ -18,7 +19,7 @@ pub struct Partition {
 }
 
 impl Partition {
-    /// `None` where this user may not mount anything; then nothing can be shown.
+    /// `None` where this user may not mount anything; then nothing can be shown. Root and the CI can, and have to.
     pub fn new() -> Option<Partition> {
         let dir = tempfile::tempdir().unwrap();
         let image = dir.path().join("image");
@@ -44,7 +45,11 @@ impl Partition {
         BufReader::new(holder.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
         if line != "mounted\n" {
             let why = holder.wait_with_output().unwrap().stderr;
-            eprintln!("a file system in a file cannot be mounted here: {}", String::from_utf8_lossy(&why).trim());
+            let why =
+                format!("a file system in a file cannot be mounted here: {}", String::from_utf8_lossy(&why).trim());
+            let is_root = fs::metadata(dir.path()).unwrap().uid() == 0;
+            assert!(!is_root && std::env::var_os("CI").is_none(), "{why}");
+            eprintln!("not tested: {why}");
             return None;
         }
         Some(Partition { dir, holder })

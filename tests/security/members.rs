@@ -122,3 +122,44 @@ async fn programs_come_with_a_token() {
     assert_eq!(second.closed().await, 4403);
     assert_eq!(home.connect(&[("Authorization", &bearer)]).await.err(), Some(401));
 }
+
+/// A point of the curve's, as browsers write their keys.
+fn browsers_key() -> String {
+    let random = ring::rand::SystemRandom::new();
+    let kind = &ring::signature::ECDSA_P256_SHA256_FIXED_SIGNING;
+    let document = ring::signature::EcdsaKeyPair::generate_pkcs8(kind, &random).unwrap();
+    let pair = ring::signature::EcdsaKeyPair::from_pkcs8(kind, document.as_ref(), &random).unwrap();
+    let point = ring::signature::KeyPair::public_key(&pair).as_ref();
+    format!("p256:{}", data_encoding::BASE64URL_NOPAD.encode(point))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_browser_renews_its_own_key_and_no_other() {
+    let home = Home::start("").await;
+    let (anna, ben) = (home.enter(&["Anna"]).await, home.enter(&["Ben"]).await);
+    let key = browsers_key();
+    let body = json!({ "key": key });
+    assert_eq!(home.post("/api/key", &body, &[]).await.status, 401);
+    let cookie = [("Cookie", anna.cookie.as_str())];
+    assert_eq!(home.post("/api/key", &body, &[cookie[0], ("Origin", "http://evil.example")]).await.status, 403);
+    assert_eq!(home.post("/api/key", &json!({ "key": key, "userId": "ben" }), &cookie).await.status, 400);
+    for bad in [&format!("ed25519:{}", "A".repeat(43)), "p256:", "p256:AAAA", "x"] {
+        assert_eq!(home.post("/api/key", &json!({ "key": bad }), &cookie).await.status, 400, "{bad}");
+    }
+    let before = home.get("/api/me", &cookie).await.json();
+    assert_eq!((&before["you"]["key"], &before["you"]["vouch"]), (&Value::Null, &Value::Null));
+    let answer = home.post("/api/key", &body, &cookie).await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    let you = &answer.json()["you"];
+    assert_eq!(you["key"], key);
+    assert!(you["vouch"].is_string());
+    assert_eq!(home.get("/api/me", &cookie).await.json()["you"], *you);
+    let other = home.get("/api/me", &[("Cookie", ben.cookie.as_str())]).await.json();
+    assert_eq!(other["you"]["key"], Value::Null);
+    // Whoever does so again and again has to wait: each time is a write to the disk.
+    let mut slowed = false;
+    for _ in 0..60 {
+        slowed |= home.post("/api/key", &body, &cookie).await.status == 429;
+    }
+    assert!(slowed);
+}

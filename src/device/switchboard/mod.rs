@@ -19,9 +19,10 @@ use super::allowed::Allowed;
 use super::commission::Standing;
 use super::control::Order;
 use super::handle::Request;
-use super::news::{self, CallNews, Refusals, Registration, Seldom};
+use super::news::{self, CallNews, Refusals, Registration, SELDOM};
 use super::session::{Instruction, Role, Session};
 use super::studio::Studio;
+use crate::base::seldom::Seldom;
 use crate::base::task::sleep_until;
 use crate::logic::call::{CallInfo, CallKey, Calls, Event, Input, Output};
 use crate::logic::identity::{Exchange, SigningKey};
@@ -121,9 +122,9 @@ impl Switchboard {
             talks: HashSet::new(),
             refusals: Refusals::default(),
             call_news: CallNews::default(),
-            complaints: Seldom::default(),
-            unheard: Seldom::default(),
-            doubts: Seldom::default(),
+            complaints: Seldom::every(SELDOM),
+            unheard: Seldom::every(SELDOM),
+            doubts: Seldom::every(SELDOM),
             started,
         }
     }

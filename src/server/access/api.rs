@@ -14,6 +14,7 @@ use axum::routing::{get, post};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::agent::label;
 use super::household::{Household, Now, Silent};
 use super::{Access, Shown, Visit, Way};
 use crate::base::qr::Drawing;
@@ -33,6 +34,7 @@ pub fn router() -> Router<Doors> {
     Router::new()
         .route("/api/me", get(me))
         .route("/api/redeem", post(redeem))
+        .route("/api/key", post(renew_key))
         .route("/api/leave", post(leave))
         .route("/api/people", get(people))
         .route("/api/invite", post(invite))
@@ -183,14 +185,7 @@ struct Redeem {
 async fn redeem(State(doors): State<Doors>, request: Request) -> Result<Response, Refusal> {
     let caller = Caller::of(&doors, &request)?;
     let Redeem { secret, key } = read(request).await?;
-    let key = match key {
-        None => None,
-        Some(Key::P256(key)) => Some(key),
-        Some(Key::Ed25519(_)) => {
-            let message = "a browser has a key of P-256";
-            return Err(Refusal::new(StatusCode::BAD_REQUEST, "badRequest", message));
-        }
-    };
+    let key = key.map(of_a_browser).transpose()?;
     match caller.household.redeem(&secret, label(&caller.headers), key).await? {
         Ok(session) => {
             let session = session.text();
@@ -205,6 +200,28 @@ async fn redeem(State(doors): State<Doors>, request: Request) -> Result<Response
             Err(refused(redemption))
         }
     }
+}
+
+fn of_a_browser(key: Key) -> Result<[u8; 65], Refusal> {
+    match key {
+        Key::P256(key) => Ok(key),
+        Key::Ed25519(_) => Err(Refusal::new(StatusCode::BAD_REQUEST, "badRequest", "a browser has a key of P-256")),
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Renewal {
+    key: Key,
+}
+
+/// Browsers lose what pages keep in them, and keep the cookie.
+async fn renew_key(State(doors): State<Doors>, request: Request) -> Result<Json<Value>, Refusal> {
+    let caller = Caller::of(&doors, &request)?;
+    let visit = caller.visit().await?;
+    let Renewal { key } = read(request).await?;
+    let renewed = caller.household.renew_key(&visit.session, of_a_browser(key)?).await?;
+    Ok(Json(json!({ "mode": "invited", "you": describe(&renewed.ok_or_else(too_many)?) })))
 }
 
 fn refused(why: Redemption) -> Refusal {
@@ -291,6 +308,7 @@ async fn invite(State(doors): State<Doors>, request: Request) -> Result<Json<Val
 #[cfg(fuzzing)]
 pub fn bodies(body: &[u8]) {
     _ = serde_json::from_slice::<Redeem>(body);
+    _ = serde_json::from_slice::<Renewal>(body);
     _ = serde_json::from_slice::<Revoke>(body);
     _ = serde_json::from_slice::<Rename>(body);
     if let Ok(invitation) = serde_json::from_slice::<Invitation>(body) {
@@ -361,7 +379,7 @@ fn describe(visit: &Visit) -> Value {
     match &visit.pass {
         Pass::Person(person) => json!({
             "userId": person.user_id, "name": person.name, "role": person.role, "rights": person.grants,
-            "session": visit.session, "until": visit.until, "vouch": person.vouch,
+            "session": visit.session, "until": visit.until, "key": visit.key, "vouch": person.vouch,
         }),
         Pass::Nobody | Pass::Anybody | Pass::Device(_) => Value::Null,
     }
@@ -404,63 +422,4 @@ fn list(person: &PersonRecord, own: &str, present: &[String]) -> Value {
         invitations: invitations.collect(),
     };
     serde_json::to_value(listed).unwrap_or_default()
-}
-
-/// What a browser calls itself, as people would: "Firefox on Android".
-fn label(headers: &HeaderMap) -> String {
-    let agent = headers.get(header::USER_AGENT).and_then(|agent| agent.to_str().ok()).unwrap_or_default();
-    let first =
-        |known: &[(&str, &'static str)]| known.iter().find(|(mark, _)| agent.contains(mark)).map(|(_, name)| *name);
-    let browser = first(&[
-        ("Edg/", "Edge"),
-        ("EdgA/", "Edge"),
-        ("OPR/", "Opera"),
-        ("SamsungBrowser", "Samsung Internet"),
-        ("FxiOS", "Firefox"),
-        ("Firefox/", "Firefox"),
-        ("CriOS", "Chrome"),
-        ("Chrome/", "Chrome"),
-        ("Safari/", "Safari"),
-    ]);
-    let system = first(&[
-        ("Android", "Android"),
-        ("iPhone", "iPhone"),
-        ("iPad", "iPad"),
-        ("Windows", "Windows"),
-        ("CrOS", "ChromeOS"),
-        ("Mac OS X", "Mac"),
-        ("Linux", "Linux"),
-    ]);
-    match (browser, system) {
-        (Some(browser), Some(system)) => format!("{browser} on {system}"),
-        (Some(name), None) | (None, Some(name)) => name.to_owned(),
-        (None, None) => "a program".to_owned(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn browsers_are_called_what_people_call_them() {
-        for (agent, expected) in [
-            ("Mozilla/5.0 (Android 14; Mobile; rv:128.0) Gecko/128.0 Firefox/128.0", "Firefox on Android"),
-            (
-                "Mozilla/5.0 (iPhone; CPU iPhone OS 17_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) \
-                 Version/17.5 Mobile/15E148 Safari/604.1",
-                "Safari on iPhone",
-            ),
-            (
-                "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0.0.0 \
-                 Safari/537.36 Edg/126.0.0.0",
-                "Edge on Windows",
-            ),
-            ("curl/7.88.1", "a program"),
-            ("", "a program"),
-        ] {
-            let headers = HeaderMap::from_iter([(header::USER_AGENT, HeaderValue::from_str(agent).unwrap())]);
-            assert_eq!(label(&headers), expected);
-        }
-    }
 }

@@ -9,6 +9,7 @@ use super::Household;
 use super::household::{Now, Silent};
 use crate::base::bytes;
 use crate::base::lock::lock;
+use crate::base::seldom::Seldom;
 use crate::logic::access::Pass;
 use crate::logic::hub::{ConnId, Input};
 use crate::protocol::{Challenge, Credential, Encoded, Key, UserId};
@@ -107,8 +108,8 @@ async fn admit(
             SILENT
         }
     };
-    if household.strangers.may_log(Instant::now()) {
-        log::warn!(device = user.as_str(); "a device may not join as {user}: {why}; further ones within 10 s are only counted");
+    if let Some(further) = lock(&household.strangers.told).due(Instant::now()) {
+        log::warn!(device = user.as_str(), further; "a device may not join as {user}: {why}");
     }
     Err(why)
 }
@@ -188,10 +189,16 @@ pub async fn review(household: &Household, shared: &Shared) -> Result<(), Silent
 }
 
 /// Devices that came with another key than the one their ID belongs to, for the owners to hear of.
-#[derive(Default)]
 pub struct Strangers {
     seen: Mutex<HashMap<UserId, (Timestamp, u32)>>,
-    logged: Mutex<Option<Instant>>,
+    /// Anybody can send any number of these.
+    told: Mutex<Seldom>,
+}
+
+impl Default for Strangers {
+    fn default() -> Strangers {
+        Strangers { seen: Mutex::default(), told: Mutex::new(Seldom::every(LOG_PAUSE)) }
+    }
 }
 
 /// IDs that are remembered so; further ones only stand in the log.
@@ -209,15 +216,5 @@ impl Strangers {
     /// When that ID was last asked for with another key, and how often since this server's start.
     pub fn seen(&self, device: &UserId) -> Option<(Timestamp, u32)> {
         lock(&self.seen).get(device).copied()
-    }
-
-    /// Anybody can send any number of these.
-    fn may_log(&self, now: Instant) -> bool {
-        let mut logged = lock(&self.logged);
-        let due = logged.is_none_or(|logged| now.duration_since(logged) >= LOG_PAUSE);
-        if due {
-            *logged = Some(now);
-        }
-        due
     }
 }

@@ -4,20 +4,27 @@
 use std::fmt::Display;
 use std::io;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use super::api::link;
 use super::attempts::Attempts;
 use super::devices::{Challenges, PresentDevices, Strangers};
 use super::watch::{Visit, Visits};
+use crate::base::lock::lock;
 use crate::logic::access::{Device, Pass, Person, Role};
+use crate::logic::allowance::Allowance;
 use crate::logic::hub::Origin;
 use crate::logic::identity::SigningKey;
 use crate::protocol::{Key, Kind, UserId};
 use crate::server::ServerError;
 use crate::server::tls::Present;
 use crate::store::{Claim, Invite, Keeper, Login, Memory, MemoryError, Redemption, Secret, Timestamp};
+
+/// Keys that browsers have made anew, all of them together: each is a write to the disk. A few at once,
+const RENEWALS: u32 = 30;
+/// and one more each
+const RENEWAL: Duration = Duration::from_secs(2);
 
 pub struct Household {
     keeper: Keeper,
@@ -26,6 +33,7 @@ pub struct Household {
     /// The device that this server is part of, and its key.
     device: Option<(UserId, Key)>,
     attempts: Attempts,
+    renewals: Mutex<Allowance>,
     pub(super) visits: Visits,
     pub(super) challenges: Challenges,
     pub(super) strangers: Strangers,
@@ -93,6 +101,7 @@ impl Household {
             key: Arc::new(key),
             device,
             attempts: Attempts::default(),
+            renewals: Mutex::default(),
             visits: Visits::default(),
             challenges: Challenges::default(),
             strangers: Strangers::default(),
@@ -201,6 +210,21 @@ impl Household {
         }
     }
 
+    /// A browser has another key than before, as far as it may have one now. `None`: it has to wait.
+    pub(super) async fn renew_key(&self, session: &str, key: [u8; 65]) -> Result<Option<Visit>, Silent> {
+        if !lock(&self.renewals).take(RENEWAL, RENEWAL * RENEWALS, Instant::now()) {
+            return Ok(None);
+        }
+        let (now, id, household) = (Now::read().time, session.to_owned(), self.key.clone());
+        let login = self.ask(move |memory| {
+            memory.set_key(&id, &key)?;
+            memory.look(&id, now)
+        });
+        let login = login.await?.map_err(Silent::because)?;
+        log::info!(session; "a browser has a new key");
+        Ok(login.map(|login| Visit::of(&login, &household)))
+    }
+
     /// Does something with the memory, on its thread.
     pub async fn ask<R: Send + 'static>(
         &self,
@@ -243,6 +267,7 @@ impl Visit {
         let key = login.session.key.as_deref().and_then(|key| key.try_into().ok().map(Key::P256));
         Visit {
             session: login.session.id.clone(),
+            key,
             pass: Pass::Person(Person {
                 user_id: user.clone(),
                 name: login.person.name.clone(),

@@ -1,6 +1,7 @@
 //! Who comes in: everybody, or those whom the household has invited. What a browser or a program shows becomes a
 //! [`Pass`], by which the hub goes from then on; what a pass is worth later, `watch` looks after.
 
+mod agent;
 pub mod api;
 mod attempts;
 mod cookie;

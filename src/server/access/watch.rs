@@ -12,7 +12,7 @@ use super::{Household, devices};
 use crate::base::lock::lock;
 use crate::logic::access::Pass;
 use crate::logic::hub::{ConnId, Input};
-use crate::protocol::UserId;
+use crate::protocol::{Key, UserId};
 use crate::server::exchange::Shared;
 use crate::server::listen::Tasks;
 use crate::store::Timestamp;
@@ -32,6 +32,8 @@ pub struct Visit {
     /// The session's ID.
     pub session: String,
     pub pass: Pass,
+    /// The browser's own, as far as it has told us.
+    pub key: Option<Key>,
     /// When it is over by itself.
     pub until: Option<Timestamp>,
 }

@@ -230,6 +230,10 @@ impl Memory for Sqlite {
         Ok(())
     }
 
+    fn set_key(&mut self, session: &str, key: &[u8]) -> Result<bool, MemoryError> {
+        self.change(|transaction| Ok(sessions::set_key(transaction, session, key)?))
+    }
+
     fn add_token(
         &mut self,
         name: &str,

@@ -5,11 +5,13 @@ use rusqlite::{Connection, OptionalExtension, Params, Row};
 
 use super::{Fact, fresh_id, sessions};
 use crate::logic::access::{Grants, Role};
-use crate::store::memory::{InvitationRecord, Invite, Invited, PersonId, PersonRecord, Redeemed, SessionRecord};
+use crate::store::memory::{
+    INVITATION_KEPT, InvitationRecord, Invite, Invited, PersonId, PersonRecord, Redeemed, SessionRecord,
+};
 use crate::store::{Hash, MemoryError, Timestamp, name};
 
 pub fn invite(connection: &Connection, invite: &Invite, secret: Hash, now: Timestamp) -> Result<Invited, MemoryError> {
-    let name = name::checked(&invite.name)?;
+    let name = &name::checked(&invite.name)?;
     if invite.uses == 0 {
         return Err(MemoryError::NoUses);
     }
@@ -51,12 +53,19 @@ pub fn invite(connection: &Connection, invite: &Invite, secret: Hash, now: Times
         }
     };
     Fact::Invited.note(connection)?;
+    forget_old(connection, now)?;
     let invitation = fresh_id(connection)?;
     connection.execute(
         "INSERT INTO invitations (id, secret, person, uses_left, created, expires) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
         (&invitation, secret.0, person.0, invite.uses, now.0, invite.expires.map(|time| time.0)),
     )?;
     Ok(Invited { person, changed, new: before.is_none(), invitation })
+}
+
+/// Drops invitations that nobody asks about any more.
+fn forget_old(connection: &Connection, now: Timestamp) -> rusqlite::Result<()> {
+    let sql = "DELETE FROM invitations WHERE created < ?1 AND (uses_left = 0 OR expires < ?1)";
+    connection.execute(sql, [now.before(INVITATION_KEPT).0]).map(drop)
 }
 
 pub fn add_token(
@@ -67,7 +76,7 @@ pub fn add_token(
     secret: Hash,
     now: Timestamp,
 ) -> Result<Redeemed, MemoryError> {
-    let name = name::checked(name)?;
+    let name = &name::checked(name)?;
     ensure_free(connection, name)?;
     // A guest, so that it is not there for the household's people as one of them.
     let program = new_person(name, Role::Guest, grants.clone(), now, |program| {
@@ -91,7 +100,7 @@ pub fn keep_an_owner(connection: &Connection, person: &PersonRecord) -> Result<(
 }
 
 pub fn rename(connection: &Connection, old: &str, new: &str) -> Result<(), MemoryError> {
-    let name = name::checked(new)?;
+    let name = &name::checked(new)?;
     let Some(person) = one(connection, "folded = ?1", [name::folded(old)])? else {
         return Err(nobody_called(connection, old)?);
     };

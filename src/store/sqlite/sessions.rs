@@ -76,6 +76,10 @@ pub fn note_seen(connection: &Connection, session: &mut SessionRecord, now: Time
     connection.execute(sql, (&session.id, now.0)).map(drop)
 }
 
+pub fn set_key(connection: &Connection, id: &str, key: &[u8]) -> rusqlite::Result<bool> {
+    Ok(connection.execute("UPDATE sessions SET key = ?2 WHERE id = ?1", (id, key))? == 1)
+}
+
 fn login(connection: &Connection, condition: &str, values: impl Params) -> rusqlite::Result<Option<Login>> {
     // Both rows as they were at one moment.
     let transaction = connection.unchecked_transaction()?;

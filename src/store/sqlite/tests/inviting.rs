@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::store::memory::{MAX_SESSIONS, SEEN_STEP, SESSION_IDLE};
+use crate::store::memory::{INVITATION_KEPT, MAX_SESSIONS, SEEN_STEP, SESSION_IDLE};
 
 #[test]
 fn a_new_name_makes_a_member_with_the_usual_rights() {
@@ -185,4 +185,35 @@ fn secrets_of_the_right_kind_fit() {
     memory.invite(&invite("Anna"), link.hash(), NOW).unwrap();
     memory.redeem(link.text().parse::<Secret>().unwrap().hash(), "", cookie.hash(), None, NOW).unwrap();
     assert!(memory.session(cookie.hash(), NOW).unwrap().is_some());
+}
+
+#[test]
+fn old_invitations_go_when_nobody_asks_about_them_any_more() {
+    let (_dir, mut memory) = memory();
+    memory
+        .invite(&Invite { expires: Some(NOW.plus(Duration::from_secs(24 * 60 * 60))), ..invite("Late") }, hash(1), NOW)
+        .unwrap();
+    memory.invite(&invite("Used"), hash(2), NOW).unwrap();
+    memory.redeem(hash(2), "", hash(20), None, NOW).unwrap();
+    memory.invite(&Invite { expires: None, ..invite("Open") }, hash(3), NOW).unwrap();
+    let left =
+        |memory: &Sqlite| memory.people().unwrap().iter().map(|person| person.invitations.len()).collect::<Vec<_>>();
+    memory.invite(&invite("Anna"), hash(4), NOW.plus(INVITATION_KEPT)).unwrap();
+    assert_eq!(left(&memory), [1, 1, 1, 1]);
+    let later = NOW.plus(INVITATION_KEPT + 2 * Duration::from_secs(24 * 60 * 60));
+    memory.invite(&invite("Ben"), hash(5), later).unwrap();
+    assert_eq!(left(&memory), [0, 0, 1, 1, 1]);
+    assert!(matches!(memory.redeem(hash(1), "", hash(21), None, later), Err(Redemption::Unknown)));
+}
+
+#[test]
+fn a_session_gets_another_key() {
+    let (_dir, mut memory) = memory();
+    memory.invite(&invite("Anna"), hash(1), NOW).unwrap();
+    let session = memory.redeem(hash(1), "", hash(2), Some(&[4; 65]), NOW).unwrap().session;
+    let version = memory.version();
+    assert!(memory.set_key(&session, &[5; 65]).unwrap());
+    assert_eq!(memory.look(&session, NOW).unwrap().unwrap().session.key, Some(vec![5; 65]));
+    assert_eq!(memory.version(), version + 1);
+    assert!(!memory.set_key("nobodyss", &[6; 65]).unwrap());
 }
