@@ -267,7 +267,7 @@ impl Visit {
         let key = login.session.key.as_deref().and_then(|key| key.try_into().ok().map(Key::P256));
         Visit {
             session: login.session.id.clone(),
-            key,
+            key: key.map(Box::new),
             pass: Pass::Person(Person {
                 user_id: user.clone(),
                 name: login.person.name.clone(),

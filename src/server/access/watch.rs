@@ -33,7 +33,7 @@ pub struct Visit {
     pub session: String,
     pub pass: Pass,
     /// The browser's own, as far as it has told us.
-    pub key: Option<Key>,
+    pub key: Option<Box<Key>>,
     /// When it is over by itself.
     pub until: Option<Timestamp>,
 }
@@ -88,6 +88,16 @@ impl Visits {
     fn changed(&self, conn: ConnId, visit: Option<Visit>) {
         if let Some(place) = lock(&self.present).get_mut(&conn) {
             *place = visit;
+        }
+    }
+
+    /// What somebody who went counts for has changed; unless they are here again.
+    fn still_away(&self, is: Option<Visit>) {
+        let mut absent = lock(&self.absent);
+        if let Some(is) = is
+            && let Some(place) = absent.iter_mut().find(|gone| gone.session == is.session)
+        {
+            *place = is;
         }
     }
 
@@ -150,6 +160,8 @@ pub(super) fn review(visits: &Visits, shared: &Shared, conn: Option<ConnId>, was
             shared.tell(Input::PassChanged(conn, is.as_ref().map_or(Pass::Nobody, |visit| visit.pass.clone())));
             visits.changed(conn, is);
         }
+        // Who went and has another name or key since is still whom they talk to.
+        None if is.as_ref().is_some_and(|is| is.pass.counts_as(&was.pass)) => visits.still_away(is),
         None => {
             if let Some(user) = user(was) {
                 shared.tell(Input::Revoked(user));
