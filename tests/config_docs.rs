@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use callbox::config::keys::{Form, ICE_SERVER_KEYS, KEYS, Preset};
+use callbox::config::keys::{Form, KEYS, LISTS, Preset};
 use callbox::config::{Config, DEFAULT_FILE};
 
 const EXAMPLE: &str = include_str!("../docs/callbox.example.toml");
@@ -66,7 +66,8 @@ fn the_example_has_every_key_and_the_real_defaults() {
     let mut found = Vec::new();
     leaves("", &toml::from_str(&everything()).unwrap(), &mut found);
     let named: BTreeSet<&str> = found.iter().map(|(path, _)| path.as_str()).collect();
-    let known: BTreeSet<&str> = KEYS.iter().chain(ICE_SERVER_KEYS).map(|key| key.path).collect();
+    let known: BTreeSet<&str> =
+        KEYS.iter().chain(LISTS.iter().flat_map(|(_, keys)| *keys)).map(|key| key.path).collect();
     assert_eq!(named, known);
     for key in KEYS {
         if let Preset::Value(default) = key.default {
@@ -115,7 +116,7 @@ fn the_document_has_every_key() {
         let (path, kind, variable) = (key.path, kind(key.kind), key.variable());
         rows.push(format!("| `{path}` | {kind} | {allowed} | {default} | `{variable}` | {reload} |"));
     }
-    for key in ICE_SERVER_KEYS {
+    for key in LISTS.iter().flat_map(|(_, keys)| *keys) {
         rows.push(format!("| `{}` | {} | {} |", key.name(), kind(key.kind), cell(key.allowed)));
     }
     let written: Vec<&str> = DOCUMENT.lines().filter(|line| line.starts_with("| `")).collect();

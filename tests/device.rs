@@ -21,3 +21,5 @@ mod rights;
 mod running;
 #[path = "device/verified.rs"]
 mod verified;
+#[path = "device/visits.rs"]
+mod visits;

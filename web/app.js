@@ -22,8 +22,10 @@ import { cleanId } from './protocol.js';
 import { sift } from './servers.js';
 import { Signaling } from './signaling.js';
 import { Stage } from './stage.js';
-import { banners, connection, ending, hints, incomingFrom, problems, refused, states, trust } from './text.js';
+import { banners, connection, ending, hints, incomingFrom, problems, refused, states, trust, visitor as words } from './text.js';
 import { Tones } from './tones.js';
+import { Visitor } from './visitor.js';
+import { Visits } from './visits.js';
 
 const NAME_KEY = 'callbox.name';
 /** After what pause the server is asked again who we are, in milliseconds. */
@@ -71,6 +73,8 @@ const signaling = new Signaling(signalingUrl(), {
         return changePresence(message.online, message.offline);
       case 'pong':
         return;
+      case 'visit':
+        return visits.hear(message);
       default:
         return calls.handle(message);
     }
@@ -95,7 +99,7 @@ const calls = new Calls({
   onChange: () => render(),
   onEnd(call, reason, ours) {
     if (reason === 'unverified') alarm.open(call.peer.name);
-    else if (!ours) {
+    else if (!ours && !call.looks) {
       notify(`ended.${reason}`, ending(reason, call.peer.name, { outgoing: call.outgoing, talked: call.since !== null }));
     }
     if (calls.all().length === 0) media.close();
@@ -133,6 +137,48 @@ const incoming = new Incoming({
     void media.open({ microphone: may(account.standing, 'talk', call.peer), camera });
   },
   onDecline: (call) => call.end('declined'),
+});
+
+const visits = new Visits({
+  send: (message) => signaling.send(message),
+  me: () => ({ userId: signaling.userId, name: account.standing?.name ?? signaling.userId }),
+  known: (userId) => lobby.known(userId),
+  onChange: () => render(),
+  onRing({ device, id }) {
+    // With who is there before one's eyes it is known whether to answer. Whoever looks at nothing calls when they answer.
+    if (may(account.standing, 'view', device)) calls.start(device, { id, does: 'looks' });
+  },
+  onAgreed: ({ device }) => dismiss(`visit.${device.userId}`),
+  onOver({ device, answered }, how) {
+    const call = calls.with(device.userId);
+    if (call?.looks || (answered !== null && call?.visit)) call.end('hangup');
+    const said = tellVisit(device.name, answered !== null, how);
+    if (said) notify(`visit.${device.userId}`, said);
+  },
+});
+
+/**
+ * @param {string} door
+ * @param {boolean} answered whether we wanted to talk
+ * @param {import('./protocol.js').Visit | null} how
+ */
+function tellVisit(door, answered, how) {
+  if (how?.by && how.by.userId !== signaling.userId) return words.answeredBy(how.by.name, door);
+  if (answered) return how ? words.late(door) : words.notThrough(door);
+  if (how?.state === 'unanswered') return words.missed(door);
+  return how?.state === 'cancelled' ? words.gone(door) : null;
+}
+
+const visitor = new Visitor({
+  onAnswer(ring) {
+    dismiss('ended.');
+    visits.answer(ring);
+    const call = calls.with(ring.device.userId);
+    if (call) call.speakUp();
+    else calls.start(ring.device, { id: ring.id, does: 'answers' });
+    void media.open({ microphone: may(account.standing, 'talk', ring.device), camera: false });
+  },
+  onDecline: (ring) => visits.decline(ring),
 });
 
 const account = new Account({ onLeft: () => expel(null), onHousehold: () => void house.open() });
@@ -186,6 +232,7 @@ function warnOfKey(error) {
  * @param {Refused | null} why
  */
 function expel(why) {
+  visits.endAll();
   calls.endAll('hangup');
   signaling.leave();
   account.use(null);
@@ -248,24 +295,29 @@ function render() {
 function show() {
   const all = calls.all();
   const ringing = all.find((call) => call.state === 'incoming') ?? null;
-  const shown = all.filter((call) => call.state !== 'incoming');
+  // Who only looks sees it on the screen for visitors.
+  const shown = all.filter((call) => call.state !== 'incoming' && !call.looks);
   const newest = shown.at(-1);
+  const ring = visits.ringing;
+  const [sees, talks] = ring ? [may(account.standing, 'view', ring.device), may(account.standing, 'talk', ring.device)] : [false, false];
 
   incoming.show(ringing);
+  visitor.show(ring, { looks: (ring && calls.with(ring.device.userId)?.stream) ?? null, sees, talks });
   stage.show(shown);
   lobby.setEngaged(shown.map((call) => call.peer.userId));
-  const talks = shown.some((call) => may(account.standing, 'talk', call.peer));
-  stage.showMedia(media, { talks, camera: shown.some((call) => call.takesVideo) });
-  tones.play(ringing ? 'bell' : shown.some((call) => call.state === 'ringing') ? 'ringBack' : null);
+  const heard = shown.some((call) => may(account.standing, 'talk', call.peer));
+  stage.showMedia(media, { talks: heard, camera: shown.some((call) => call.takesVideo) });
+  tones.play(ringing || ring ? 'bell' : shown.some((call) => call.state === 'ringing') ? 'ringBack' : null);
 
-  const state = ringing?.state ?? newest?.state ?? 'idle';
+  const state = ring ? 'visit' : (ringing?.state ?? newest?.state ?? 'idle');
   if (document.documentElement.dataset.state !== state) {
     document.documentElement.dataset.state = state;
-    if (ringing) speak(incomingFrom(ringing.peer.name));
+    if (ring) speak(words.at(ring.device.name));
+    else if (ringing) speak(incomingFrom(ringing.peer.name));
     else if (newest) speak(`${newest.peer.name}: ${states[newest.state]}`);
   }
   /** @type {HTMLButtonElement} */ (element('me')).disabled = all.length > 0 && !account.standing;
-  void keepAwake(shown.length > 0);
+  void keepAwake(shown.length > 0 || ring !== null);
 }
 
 /** @type {Promise<WakeLockSentinel | null> | null} */

@@ -48,6 +48,8 @@ export class Call {
   /** @type {string | undefined} Basic clients know no call IDs. */
   callId;
   outgoing;
+  /** Because of which visit we call. @type {{ id: string, does: 'looks' | 'answers' } | null} */
+  visit;
 
   #context;
   #exchange;
@@ -78,10 +80,12 @@ export class Call {
    * @param {import('./protocol.js').Peer} peer
    * @param {string | undefined} callId
    * @param {import('./connection.js').Ready} [ready] what our own call goes out on; without it the peer calls
+   * @param {Call['visit']} [visit]
    */
-  constructor(context, peer, callId, ready) {
+  constructor(context, peer, callId, ready, visit = null) {
     this.#context = context;
     this.peer = peer;
+    this.visit = visit;
     this.outgoing = ready !== undefined;
     this.callId = callId;
     this.state = ready ? 'calling' : 'incoming';
@@ -129,6 +133,19 @@ export class Call {
     this.#channel.take(ready.channel);
     this.#negotiation.begin(ready);
     this.useMedia();
+  }
+
+  /** Whether we only look who is there: nothing of ours is sent. */
+  get looks() {
+    return this.visit?.does === 'looks';
+  }
+
+  /** Who has looked talks. */
+  speakUp() {
+    if (!this.visit) return;
+    this.visit = { ...this.visit, does: 'answers' };
+    this.useMedia();
+    this.#context.onChange(this);
   }
 
   /** Whether the other side would show our picture. A device has no screen; who is not known yet may have one. */
@@ -189,9 +206,9 @@ export class Call {
   useMedia() {
     const { microphone, camera, muted } = this.#context.media(this.peer);
     const { trusted } = this.#exchange;
-    void this.#audio?.sender.replaceTrack(trusted ? microphone : null).catch(ignore);
+    void this.#audio?.sender.replaceTrack(trusted && !this.looks ? microphone : null).catch(ignore);
     void this.#video?.sender.replaceTrack(trusted && this.takesVideo ? camera : null).catch(ignore);
-    this.#channel.tell({ type: 'media', microphone: microphone !== null && !muted, camera: camera !== null && this.takesVideo });
+    this.#channel.tell({ type: 'media', microphone: microphone !== null && !muted && !this.looks, camera: camera !== null && this.takesVideo });
   }
 
   /**
@@ -443,7 +460,8 @@ export class Call {
 
   /** @param {Record<string, unknown>} message */
   #send(message) {
-    return this.#context.send({ ...message, targetId: this.peer.userId, callId: this.callId });
+    const visit = message.type === 'offer' && this.visit ? { visit: this.visit } : {};
+    return this.#context.send({ ...message, ...visit, targetId: this.peer.userId, callId: this.callId });
   }
 
   /** @param {CallState} state */

@@ -53,6 +53,11 @@ export class Calls {
     setInterval(() => this.#prepare(), REVIEW);
   }
 
+  /** The call with somebody. @param {string} userId */
+  with(userId) {
+    return this.#calls.get(userId);
+  }
+
   /** @returns {Call[]} in the order they began */
   all() {
     return [...this.#calls.values()];
@@ -72,12 +77,13 @@ export class Calls {
   /**
    * Calls somebody; a call that is already there stays.
    * @param {import('./protocol.js').Peer} peer
+   * @param {Call['visit']} [visit] because of which we call
    */
-  start(peer) {
+  start(peer, visit = null) {
     if (this.#calls.has(peer.userId) || this.#calls.size >= MAX_CALLS) return;
     const prepared = peer.kind === 'device' && this.#prepares;
     const ready = prepared ? this.#prepared.take(this.#configuration()) : makeReady(this.#configuration(), peer.kind);
-    this.#begin(peer, freshCallId(), ready);
+    this.#begin(peer, freshCallId(), ready, visit);
     if (!prepared) return;
     this.#prepares = false;
     setTimeout(() => this.useServers(this.#iceServers), PREPARE_AFTER);
@@ -170,8 +176,9 @@ export class Calls {
    * @param {import('./protocol.js').Peer} peer
    * @param {string | undefined} callId
    * @param {import('./connection.js').Ready} [ready] for a call of our own
+   * @param {Call['visit']} [visit]
    */
-  #begin(peer, callId, ready) {
+  #begin(peer, callId, ready, visit) {
     /** @type {import('./call.js').CallContext} */
     const context = {
       send: (message) => this.#send(message),
@@ -187,7 +194,7 @@ export class Calls {
         this.#context.onEnd(call, reason, ours);
       },
     };
-    const call = new Call(context, peer, callId, ready);
+    const call = new Call(context, peer, callId, ready, visit);
     this.#calls.set(peer.userId, call);
     if (ready) this.#context.onChange(call);
     return call;

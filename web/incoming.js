@@ -1,7 +1,8 @@
 /** The screen that rings: who calls, and whether to answer. */
 
+import { flash } from './notices.js';
 import { element, showAvatar } from './page.js';
-import { incomingFrom, states, text } from './text.js';
+import { incomingFrom, states } from './text.js';
 
 /**
  * @typedef {object} IncomingEvents
@@ -12,8 +13,6 @@ import { incomingFrom, states, text } from './text.js';
 export class Incoming {
   /** @type {import('./call.js').Call | null} */
   #call = null;
-  /** @type {number | undefined} */
-  #titleTimer;
 
   /** @param {IncomingEvents} events */
   constructor(events) {
@@ -34,8 +33,7 @@ export class Incoming {
     if (call === this.#call) return;
     this.#call = call;
     const dialog = /** @type {HTMLDialogElement} */ (element('incoming'));
-    clearInterval(this.#titleTimer);
-    document.title = text.title;
+    flash(null);
     if (!call) return dialog.close();
 
     const { peer } = call;
@@ -49,11 +47,6 @@ export class Incoming {
     if (!dialog.open) dialog.showModal();
     element('answer').focus();
 
-    // The tab's title is all that is seen of a page in the background.
-    const titles = [incomingFrom(peer.name), text.title];
-    let turn = 0;
-    const flash = () => (document.title = titles[turn++ % 2] ?? text.title);
-    flash();
-    this.#titleTimer = setInterval(flash, 1000);
+    flash(incomingFrom(peer.name));
   }
 }

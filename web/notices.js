@@ -46,6 +46,24 @@ export function showBanner(words) {
   banner.hidden = !words;
 }
 
+/** @type {number | undefined} */
+let flashing;
+
+/**
+ * Lets the tab's title tell something, which is all that is seen of a page in the background; null: no more.
+ * @param {string | null} words
+ */
+export function flash(words) {
+  clearInterval(flashing);
+  document.title = text.title;
+  if (words === null) return;
+  const titles = [words, text.title];
+  let turn = 0;
+  const next = () => (document.title = titles[turn++ % 2] ?? text.title);
+  next();
+  flashing = setInterval(next, 1000);
+}
+
 /**
  * Says something to people who do not see the page.
  * @param {string} words

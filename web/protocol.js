@@ -37,6 +37,11 @@ export const CLOSE = { TRY_LATER: 1013, REPLACED: 4000, UNAUTHORIZED: 4401, ACCE
  * @typedef {{ type: 'proof', userId: string, callId?: string, signature: string }} Proof
  * @typedef {{ type: 'candidate', userId: string, callId?: string, candidate: RTCIceCandidateInit | null }} Candidate
  * @typedef {{ type: 'ringing', userId: string, callId?: string }} Ringing
+ * What a device says of a visit; `number` goes up with each change.
+ * @typedef {'ringing' | 'answered' | 'declined' | 'cancelled' | 'unanswered' | 'over'} VisitState
+ * @typedef {{ id: string, state: VisitState, number: number, bell: string, declined: string[], by: { userId: string, name: string } | null }} Visit
+ * @typedef {{ type: 'visit', userId: string, visit: Visit }} VisitMessage
+ * @typedef {'rings' | 'looks' | 'answers' | 'declines'} Doing
  * @typedef {{ type: 'leave', userId: string, callId?: string, reason: Reason, toUs: boolean }} Leave `toUs`: not to everybody
  *
  * Both are `error` on the wire. A refusal is the server's and may end the registration; a complaint is a peer's and
@@ -45,9 +50,11 @@ export const CLOSE = { TRY_LATER: 1013, REPLACED: 4000, UNAUTHORIZED: 4401, ACCE
  * @typedef {{ type: 'complaint', userId: string, code: string, message: string, inReplyTo?: string, callId?: string }} Complaint
  *
  * @typedef {Offer | Answer | Proof | Candidate | Ringing | Leave | Complaint} PeerMessage
- * @typedef {Joined | Presence | Peers | Pong | Refusal | PeerMessage} Message
+ * @typedef {Joined | Presence | Peers | Pong | Refusal | VisitMessage | PeerMessage} Message
  */
 
+/** @type {VisitState[]} */
+const VISIT_STATES = ['ringing', 'answered', 'declined', 'cancelled', 'unanswered'];
 const REASONS = ['hangup', 'declined', 'busy', 'noAnswer', 'failed', 'replaced', 'shutdown', 'revoked', 'unverified'];
 /** What the server alone says, to nobody in particular: a relay that forwards by `targetId` would pass on a peer's. */
 const SERVERS = ['joined', 'presence', 'peers', 'pong'];
@@ -99,7 +106,7 @@ function fromServer(m) {
 /**
  * What comes from a peer says nothing without the peer's name.
  * @param {Record<string, any>} m
- * @returns {PeerMessage | undefined | null}
+ * @returns {PeerMessage | VisitMessage | undefined | null}
  */
 function fromPeer(m) {
   const { userId } = m;
@@ -126,6 +133,10 @@ function fromPeer(m) {
     }
     case 'ringing':
       return isId(userId) ? { type: 'ringing', userId, callId } : null;
+    case 'visit': {
+      const visit = asVisit(m.visit);
+      return visit && isId(userId) ? { type: 'visit', userId, visit } : null;
+    }
     case 'leave':
       return isId(userId) ? { type: 'leave', userId, callId, reason: asReason(m.reason), toUs: m.targetId !== undefined } : null;
   }
@@ -279,8 +290,7 @@ function asPeers(value) {
 function asPeer(value) {
   if (!isObject(value) || !isId(value.userId)) return null;
   const { userId } = value;
-  const name = (asText(value.name) ?? '').replace(UNSEEN, '').trim();
-  return { userId, name: name || userId, kind: value.kind === 'device' ? 'device' : 'person' };
+  return { userId, name: seen(value.name) || userId, kind: value.kind === 'device' ? 'device' : 'person' };
 }
 
 /**
@@ -294,6 +304,26 @@ function asShown(value) {
   if (key === undefined || vouch === undefined || nonce === undefined) return undefined;
   return { key, vouch, nonce, signature: asText(value.signature) };
 }
+
+/**
+ * @param {unknown} value
+ * @returns {Visit | null}
+ */
+function asVisit(value) {
+  if (!isObject(value) || typeof value.id !== 'string' || !/^[a-z0-9-]{1,32}$/.test(value.id)) return null;
+  const by = isObject(value.by) && isId(value.by.userId) ? { userId: value.by.userId, name: seen(value.by.name) || value.by.userId } : null;
+  return {
+    id: value.id,
+    state: VISIT_STATES.find((state) => state === value.state) ?? 'over',
+    number: Number.isInteger(value.number) ? value.number : 0,
+    bell: seen(value.bell),
+    declined: asList(value.declined).filter((name) => typeof name === 'string'),
+    by,
+  };
+}
+
+/** A name as it may be shown. @param {unknown} value */
+const seen = (value) => (asText(value) ?? '').replace(UNSEEN, '').trim();
 
 /**
  * A candidate as `addIceCandidate` takes it. Others write `sdpMid: null`, or neither place: everything is bundled, so

@@ -35,6 +35,9 @@ export const text = {
   answer: 'Answer',
   answerWithCamera: 'Answer with camera',
   decline: 'Decline',
+  talk: 'Answer',
+  notNow: 'Not now',
+  visitorPicture: 'Who is at the door',
   tapToHear: 'Tap to hear',
   gateTitle: 'You need an invitation',
   gateHint: 'Ask somebody who lives here for a link or a code, and open it on this device.',
@@ -140,6 +143,18 @@ export const household = {
   codeFor: (/** @type {string} */ name) => `QR code of the invitation for ${name}`,
   copied: 'Copied.',
   copyYourself: 'The browser does not let this page copy: the link is marked, copy it yourself.',
+};
+
+/** Somebody at a door. */
+export const visitor = {
+  at: (/** @type {string} */ door) => `Somebody is at ${door}`,
+  silent: 'They do not see or hear you until you answer.',
+  mayNotTalk: 'You may not speak there.',
+  answeredBy: (/** @type {string} */ name, /** @type {string} */ door) => `${name} answered at ${door}.`,
+  missed: (/** @type {string} */ door) => `Somebody was at ${door}, and nobody answered.`,
+  gone: (/** @type {string} */ door) => `Whoever was at ${door} rings no more.`,
+  late: (/** @type {string} */ door) => `The visit at ${door} is over already.`,
+  notThrough: (/** @type {string} */ door) => `Your answer did not get through to ${door}. If it still rings, try again.`,
 };
 
 /** Whether the other side is who it says. */

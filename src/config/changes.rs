@@ -11,6 +11,9 @@ impl Config {
             "signaling.token_file" => self.signaling.token != to.signaling.token,
             "device.key_file" => self.device.key != to.device.key,
             "ice.servers" => self.ice.servers != to.ice.servers,
+            "button" => self.visits.buttons != to.visits.buttons,
+            "rings" => self.visits.steps != to.visits.steps,
+            "group" => self.visits.groups != to.visits.groups,
             path => report::value(self, path) != report::value(to, path),
         };
         KEYS.iter().filter(differs).collect()
@@ -24,6 +27,7 @@ impl Config {
             speaker: of.speaker.clone(),
             indicator: of.indicator.clone(),
             ice: of.ice.clone(),
+            visits: of.visits.clone(),
             calls: of.calls.clone(),
             access: Access { mode: self.access.mode, ..of.access },
             log: of.log,

@@ -69,6 +69,9 @@ const SOUND: &str = r#""auto", "alsa:PCM", "file:PATH.wav", "synthetic" or "none
 
 /// All keys, section by section, in the order of docs/config.md and of `callbox check`.
 pub const KEYS: &[Key] = &[
+    key("button", List, "a list of tables with name and rings", Value("[]")).live(),
+    key("rings", List, "a list of tables with people, after_seconds and buttons", Value("[]")).live(),
+    key("group", List, "a list of tables with name and people", Value("[]")).live(),
     key(
         "device.id",
         Text,
@@ -164,6 +167,7 @@ pub const KEYS: &[Key] = &[
     key("ice.mdns", Boolean, "true or false", Value("true")).live(),
     key("calls.answer", Text, r#""auto" or "ring""#, Value(r#""auto""#)).live(),
     key("calls.max_calls", Integer, "a number from 1 to 16", Value("8")).live(),
+    key("visits.ring_seconds", Integer, "a number of seconds from 5 to 300", Value("60")).live(),
     key(
         "control.socket",
         Text,
@@ -194,9 +198,38 @@ pub const ICE_SERVER_KEYS: &[Key] = &[
     key("ice.servers.credential_file", Text, SECRET, Unset),
 ];
 
-/// The key of that path, entries of `ice.servers` included.
+const NAMES: &str = r#"a name, or a list of 1 to 64 names of people, IDs or groups; "everyone" is everybody"#;
+
+/// The keys of one entry of `button`.
+pub const BUTTON_KEYS: &[Key] = &[
+    key("button.name", Text, "1 to 128 bytes of text without control characters", Unset),
+    key("button.rings", List, NAMES, Value(r#"["everyone"]"#)),
+];
+
+/// The keys of one entry of `rings`.
+pub const RINGS_KEYS: &[Key] = &[
+    key("rings.people", List, NAMES, Unset),
+    key("rings.after_seconds", Integer, "a number of seconds from 0 to 300", Value("0")),
+    key("rings.buttons", List, "a name, or a list of names of buttons", Computed("all of them")),
+];
+
+/// The keys of one entry of `group`.
+pub const GROUP_KEYS: &[Key] = &[
+    key("group.name", Text, "1 to 128 bytes of text without control characters", Unset),
+    key("group.people", List, "a name, or a list of 1 to 64 names of people or IDs", Unset),
+];
+
+/// The keys whose values are lists of tables, and what each of these has.
+pub const LISTS: &[(&str, &[Key])] =
+    &[("ice.servers", ICE_SERVER_KEYS), ("button", BUTTON_KEYS), ("rings", RINGS_KEYS), ("group", GROUP_KEYS)];
+
+fn in_lists() -> impl Iterator<Item = &'static Key> {
+    LISTS.iter().flat_map(|(_, keys)| *keys)
+}
+
+/// The key of that path, entries of lists included.
 pub fn find(path: &str) -> Option<&'static Key> {
-    KEYS.iter().chain(ICE_SERVER_KEYS).find(|key| key.path == path)
+    KEYS.iter().chain(in_lists()).find(|key| key.path == path)
 }
 
 /// Whether a path is a table that holds keys, such as "server" or "server.tls".
@@ -207,7 +240,8 @@ pub fn is_section(path: &str) -> bool {
 /// What may stand in a section: the names of its keys and of the sections below it. "" is the top of the file.
 pub fn names_in(section: &str) -> Vec<&'static str> {
     let mut names = Vec::new();
-    for key in if section == "ice.servers" { ICE_SERVER_KEYS } else { KEYS } {
+    let keys = LISTS.iter().find(|(list, _)| *list == section).map_or(KEYS, |(_, keys)| *keys);
+    for key in keys {
         let inner = match section {
             "" => Some(key.path),
             _ => key.path.strip_prefix(section).and_then(|rest| rest.strip_prefix('.')),
@@ -229,7 +263,7 @@ pub fn nearest(path: &str) -> Option<String> {
         .filter(|(distance, known)| close(*distance, known.rsplit('.').next().unwrap_or(known)));
     let elsewhere = KEYS
         .iter()
-        .chain(ICE_SERVER_KEYS)
+        .chain(in_lists())
         .map(|key| (distance(path, key.path).min(1 + distance(name, key.name())), key))
         .filter(|(distance, key)| close(*distance, key.name()))
         .map(|(distance, key)| (distance + 1, key.path.to_owned()));

@@ -179,7 +179,8 @@ impl Gathering {
 
     /// Takes `CALLBOX_SECTION__KEY`; variables without the double underscore are not settings.
     fn variable(&mut self, name: &str, value: Option<&str>) {
-        if !name.starts_with("CALLBOX_") || !name.contains("__") {
+        let is_a_key = KEYS.iter().any(|key| key.variable() == name);
+        if !is_a_key && !(name.starts_with("CALLBOX_") && name.contains("__")) {
             return;
         }
         let origin = Origin::Variable(name.to_owned());

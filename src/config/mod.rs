@@ -5,6 +5,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use crate::base::network::Network;
 use crate::base::text::{self, TextError};
@@ -22,6 +23,7 @@ mod source;
 mod surroundings;
 mod tls;
 mod values;
+mod visits;
 
 pub use address::is_host_name;
 pub use error::{ConfigError, Problem};
@@ -45,6 +47,7 @@ pub struct Config {
     pub speaker: SpeakerSink,
     pub indicator: Indicator,
     pub ice: Ice,
+    pub visits: Visits,
     pub calls: Calls,
     pub control: Control,
     pub state: State,
@@ -245,6 +248,59 @@ pub enum Answer {
     Auto,
     /// A call rings until `callbox answer`.
     Ring,
+}
+
+/// `[[button]]`, `[[rings]]`, `[[group]]` and `[visits]`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Visits {
+    /// None are written down: there is one bell, which rings everyone.
+    pub buttons: Vec<Button>,
+    pub groups: Vec<Group>,
+    pub steps: Vec<Rings>,
+    /// How long a bell rings.
+    pub ring_time: Duration,
+}
+
+/// A bell.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Button {
+    pub name: String,
+    /// Whom it rings at once: people, IDs, groups, or everyone.
+    pub rings: Vec<String>,
+}
+
+/// Whom bells ring later, too.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rings {
+    pub after: Duration,
+    pub people: Vec<String>,
+    /// All where there are none.
+    pub buttons: Vec<String>,
+}
+
+/// People under one name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Group {
+    pub name: String,
+    pub people: Vec<String>,
+}
+
+impl Visits {
+    /// Those whom names mean: groups are taken apart.
+    pub fn people<'a>(&'a self, names: &'a [String]) -> impl Iterator<Item = &'a str> {
+        names
+            .iter()
+            .flat_map(|name| match self.groups.iter().find(|group| visits::same(&group.name, name)) {
+                Some(group) => group.people.as_slice(),
+                None => std::slice::from_ref(name),
+            })
+            .map(String::as_str)
+    }
+
+    /// Whether later rings are that button's.
+    pub fn is_of(step: &Rings, button: &str) -> bool {
+        step.buttons.is_empty() || step.buttons.iter().any(|name| visits::same(name, button))
+    }
 }
 
 /// `[control]`: the socket that `callbox status`, `call`, `answer` and `hangup` speak to.

@@ -9,6 +9,7 @@ use super::keys;
 use super::layers::{Entry, Layers, Node, Origin, Value, unknown};
 use super::surroundings::{MIN_CONNECTIONS, Surroundings};
 use super::values;
+use super::visits::Table;
 use super::{
     Access, Answer, Calls, Camera, CameraFormat, CameraSource, Chime, Config, Control, Ice, IcePolicy, Identity,
     Indicator, MicrophoneSource, Mode, Serving, Signaling, SpeakerSink, State, Unverified,
@@ -59,6 +60,7 @@ impl Reader<'_> {
                 required: self.get("indicator.required", boolean).unwrap_or(false),
             },
             ice: self.ice(),
+            visits: self.visits(),
             calls: Calls {
                 answer: self
                     .word("calls.answer", &[("auto", Answer::Auto), ("ring", Answer::Ring)])
@@ -188,34 +190,68 @@ impl Reader<'_> {
     }
 
     fn ice_servers(&mut self) -> Vec<IceServer> {
-        let layers = self.layers;
-        let Some(node) = layers.get("ice.servers") else { return Vec::new() };
-        let Value::List(items) = &node.value else {
-            self.refuse_node("ice.servers", node, None);
-            return Vec::new();
-        };
-        let mut servers = Vec::new();
-        for item in items {
-            match &item.value {
-                Value::Table(entries) => servers.extend(self.ice_server(&item.origin, entries)),
-                _ => self.refuse_node("ice.servers", item, None),
-            }
-        }
-        servers
+        let tables = self.tables("ice.servers");
+        tables.iter().filter_map(|(origin, entries)| self.ice_server(origin, entries)).collect()
     }
 
-    fn ice_server(&mut self, origin: &Origin, entries: &[Entry]) -> Option<IceServer> {
+    /// The entries of a list of tables, without those that have a key which nobody knows.
+    pub(super) fn tables(&mut self, path: &str) -> Vec<Table> {
+        let layers = self.layers;
+        let Some(node) = layers.get(path) else { return Vec::new() };
+        let Value::List(items) = &node.value else {
+            self.refuse_node(path, node, None);
+            return Vec::new();
+        };
+        let mut tables = Vec::new();
+        for item in items {
+            match &item.value {
+                Value::Table(entries) if self.knows(path, entries) => {
+                    tables.push((item.origin.clone(), entries.clone()));
+                }
+                Value::Table(_) => {}
+                _ => self.refuse_node(path, item, None),
+            }
+        }
+        tables
+    }
+
+    fn knows(&mut self, list: &str, entries: &[Entry]) -> bool {
         let mut known = true;
         for entry in entries {
-            let path = format!("ice.servers.{}", entry.name);
+            let path = format!("{list}.{}", entry.name);
             if keys::find(&path).is_none() {
                 self.problems.push(Problem { origin: entry.node.origin.clone(), message: unknown(&path) });
                 known = false;
             }
         }
-        if !known {
-            return None;
+        known
+    }
+
+    /// One key of such an entry, by its whole path.
+    pub(super) fn entry<T>(
+        &mut self,
+        path: &str,
+        entries: &[Entry],
+        parse: impl FnOnce(&Node) -> Result<T, Refusal>,
+    ) -> Option<T> {
+        let name = path.rsplit_once('.').map_or(path, |(_, name)| name);
+        let node = entries.iter().find(|entry| entry.name == name).map(|entry| &entry.node)?;
+        self.parse(path, node, parse)
+    }
+
+    /// Such an entry lacks a key, unless it is there and has been refused.
+    pub(super) fn missing(&mut self, origin: &Origin, entries: &[Entry], path: &str, such_as: &str) {
+        let (list, name) = path.rsplit_once('.').unwrap_or(("", path));
+        if entries.iter().all(|entry| entry.name != name) {
+            self.fail(origin, format!("{list}: {name} is missing, such as {such_as}"));
         }
+    }
+
+    pub(super) fn fail(&mut self, origin: &Origin, message: String) {
+        self.problems.push(Problem { origin: origin.clone(), message });
+    }
+
+    fn ice_server(&mut self, origin: &Origin, entries: &[Entry]) -> Option<IceServer> {
         let find = |name: &str| entries.iter().find(|entry| entry.name == name).map(|entry| &entry.node);
         let urls = find("urls").and_then(|node| self.parse("ice.servers.urls", node, ice_urls));
         let username = find("username").and_then(|node| self.parse("ice.servers.username", node, turn_username));
@@ -273,7 +309,7 @@ impl Reader<'_> {
     }
 
     /// 0, which no key allows, stands where the load fails.
-    fn number(&mut self, path: &str, check: impl FnOnce(i64) -> Option<u32>) -> u32 {
+    pub(super) fn number(&mut self, path: &str, check: impl FnOnce(i64) -> Option<u32>) -> u32 {
         let parse = |node: &Node| if let Value::Integer(n) = node.value { check(n).ok_or(None) } else { Err(None) };
         self.get(path, parse).unwrap_or(0)
     }

@@ -3,10 +3,13 @@
 use std::path::Path;
 
 use super::address::{self, IceUrl};
-use super::keys::{Form, KEYS};
+use super::keys::{self, Form, KEYS};
 use super::layers::{Layers, Origin, Value};
 use super::surroundings::Surroundings;
-use super::{Acme, Answer, Challenge, Chime, Config, IcePolicy, Mode, Serving, SpeakerSink, Tls, Unverified, tls};
+use super::{
+    Acme, Answer, Button, Challenge, Chime, Config, Group, IcePolicy, Mode, Rings, Serving, SpeakerSink, Tls,
+    Unverified, Visits, tls,
+};
 use crate::protocol::IceServer;
 
 /// Shown in place of a secret.
@@ -18,7 +21,7 @@ pub(super) fn effective(config: &Config, layers: &Layers) -> String {
     let mut out = String::new();
     let mut section = "";
     for key in KEYS {
-        if key.path == "ice.servers" && !config.ice.servers.is_empty() {
+        if keys::LISTS.iter().any(|(list, _)| *list == key.path) && !is_empty(config, key.path) {
             // Tables in a list come last in TOML; they follow below.
             continue;
         }
@@ -38,12 +41,35 @@ pub(super) fn effective(config: &Config, layers: &Layers) -> String {
             out.push_str(refused_names(config));
         }
     }
-    for server in &config.ice.servers {
+    let mut table = |list: &str, text: String| {
         out.push('\n');
-        line(&mut out, "[[ice.servers]]", &layers.origin("ice.servers"));
-        out.push_str(&ice_server(server));
+        line(&mut out, &format!("[[{list}]]"), &layers.origin(list));
+        out.push_str(&text);
+    };
+    config.ice.servers.iter().for_each(|server| table("ice.servers", ice_server(server)));
+    let Visits { buttons, groups, steps, .. } = &config.visits;
+    for Button { name, rings } in buttons {
+        table("button", format!("name = {}\nrings = {}\n", quote(name), names(rings)));
+    }
+    for Rings { after, people, buttons } in steps {
+        let of = if buttons.is_empty() { String::new() } else { format!("buttons = {}\n", names(buttons)) };
+        table("rings", format!("people = {}\nafter_seconds = {}\n{of}", names(people), after.as_secs()));
+    }
+    for Group { name, people } in groups {
+        table("group", format!("name = {}\npeople = {}\n", quote(name), names(people)));
     }
     out
+}
+
+/// Whether a list of tables has none.
+fn is_empty(config: &Config, list: &str) -> bool {
+    let Visits { buttons, groups, steps, .. } = &config.visits;
+    match list {
+        "button" => buttons.is_empty(),
+        "rings" => steps.is_empty(),
+        "group" => groups.is_empty(),
+        _ => config.ice.servers.is_empty(),
+    }
 }
 
 /// Which pages get no connection, for whoever puts a proxy in front.
@@ -223,7 +249,8 @@ pub(super) fn value(config: &Config, path: &str) -> Option<String> {
             named.map(|(word, _)| (*word).to_owned())
         }
         "indicator.required" => Some(config.indicator.required.to_string()),
-        "ice.servers" => Some("[]".to_owned()),
+        "ice.servers" | "button" | "rings" | "group" => Some("[]".to_owned()),
+        "visits.ring_seconds" => Some(config.visits.ring_time.as_secs().to_string()),
         "ice.policy" => Some(if config.ice.policy == IcePolicy::All { "all" } else { "relay" }.to_owned()),
         "ice.bind" => Some(list(config.ice.bind.iter().map(ToString::to_string))),
         "ice.mdns" => Some(config.ice.mdns.to_string()),
@@ -245,6 +272,10 @@ fn ice_server(server: &IceServer) -> String {
         out.push_str(&format!("credential = {}\n", quote(HIDDEN)));
     }
     out
+}
+
+fn names(names: &[String]) -> String {
+    list(names.iter().cloned())
 }
 
 fn list(items: impl Iterator<Item = String>) -> String {

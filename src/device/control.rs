@@ -40,6 +40,12 @@ pub enum Operation {
     },
     Answer,
     Hangup,
+    /// Somebody is at the door, or not any more.
+    Ring {
+        bell: Option<String>,
+        #[serde(default)]
+        cancel: bool,
+    },
     /// Blocks the main loop for good, to show that the watchdog finds out.
     Block,
 }
@@ -187,7 +193,7 @@ async fn serve(stream: UnixStream, orders: mpsc::Sender<Order>) -> io::Result<()
 async fn carry_out(operation: Operation, orders: &mpsc::Sender<Order>) -> Value {
     let patience = match operation {
         Operation::Call { .. } => CALL_NEWS,
-        Operation::Status | Operation::Answer | Operation::Hangup | Operation::Block => REPLY,
+        Operation::Status | Operation::Answer | Operation::Hangup | Operation::Ring { .. } | Operation::Block => REPLY,
     };
     let calling = matches!(operation, Operation::Call { .. });
     let (reply, answer) = oneshot::channel();
@@ -221,7 +227,7 @@ mod tests {
                 let reply = match order.operation {
                     Operation::Call { user } => json!({ "ok": true, "user": user }),
                     Operation::Hangup | Operation::Block => json!({ "ok": false, "error": "no" }),
-                    Operation::Status | Operation::Answer => json!({ "ok": true }),
+                    Operation::Status | Operation::Answer | Operation::Ring { .. } => json!({ "ok": true }),
                 };
                 order.reply.send(reply).unwrap();
             }

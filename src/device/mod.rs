@@ -1,6 +1,7 @@
 //! The appliance: camera, microphone and speaker, registered at a signaling server, taking and placing calls.
 
 mod allowed;
+mod bells;
 mod commission;
 pub mod control;
 mod handle;
@@ -35,6 +36,7 @@ use crate::base::text;
 use crate::config::{self, Answer, CameraSource, Config, IcePolicy, MicrophoneSource, SpeakerSink};
 use crate::logic::call::AnswerPolicy;
 use crate::logic::identity::Unverified;
+use crate::logic::ring::Plan;
 use crate::net::peer::{Equipment, Liveness, PeerSettings};
 use crate::net::signaling::{Signaling, SignalingError, SignalingEvent, SignalingSettings};
 use crate::net::trust::{Trust, TrustError, client_config};
@@ -203,6 +205,7 @@ pub(crate) struct Terms {
     rights: Rights,
     /// Of those who do not show who they are; `None`: refused where there is a household to ask.
     unverified: Option<Unverified>,
+    bells: Vec<Arc<Plan>>,
 }
 
 impl From<&Config> for Terms {
@@ -214,6 +217,7 @@ impl From<&Config> for Terms {
             },
             max_calls: config.calls.max_calls as usize,
             rights: config.access.rights,
+            bells: bells::plans(config),
             unverified: config.access.unverified.map(|unverified| match unverified {
                 config::Unverified::Allow => Unverified::Allow,
                 config::Unverified::Refuse => Unverified::Refuse,

@@ -11,6 +11,7 @@ pub mod health;
 pub mod hub;
 pub mod identity;
 pub mod picture;
+pub mod ring;
 pub mod studio;
 pub mod unit;
 pub mod voice;

@@ -8,7 +8,7 @@ use super::{
 };
 
 /// The `type` strings of [`Message`], to tell an unknown type from a malformed message of a known one.
-pub const TYPES: [&str; 13] = [
+pub const TYPES: [&str; 15] = [
     "join",
     "joined",
     "presence",
@@ -20,6 +20,8 @@ pub const TYPES: [&str; 13] = [
     "proof",
     "candidate",
     "ringing",
+    "visit",
+    "attend",
     "leave",
     "error",
 ];
@@ -90,6 +92,8 @@ impl Message {
             | Message::Joined { .. }
             | Message::Presence { .. }
             | Message::Peers { .. }
+            | Message::Visit { .. }
+            | Message::Attend { .. }
             | Message::Ping { .. }
             | Message::Pong { .. } => None,
         };
@@ -118,8 +122,8 @@ impl Message {
 #[cfg(test)]
 mod tests {
     use super::super::{
-        Credential, Description, Encoded, Grants, IceServer, Identity, Key, Kind, PeerInfo, Reason, Right, Rights,
-        Role, UserId, You, accepts,
+        Answerer, Attendance, Credential, Description, Doing, EVERYONE, Encoded, Grants, IceServer, Identity, Key,
+        Kind, PeerInfo, Reason, Right, Rights, Role, UserId, Visit, VisitId, VisitState, You, accepts,
     };
     use super::*;
 
@@ -144,6 +148,16 @@ mod tests {
         let target_id = id.clone();
         let rights = Rights::of(&[Right::View, Right::Ring]);
         let (key, signature) = (Key::Ed25519([7; 32]), Encoded([7; 64]));
+        let visit = Visit {
+            id: VisitId::of(7),
+            state: VisitState::Answered,
+            number: 3,
+            bell: "Front".into(),
+            rings: vec![EVERYONE.to_owned()],
+            declined: Vec::new(),
+            by: Some(Answerer { user_id: id.clone(), name: "Anna".into() }),
+            seconds: 4,
+        };
         let messages = [
             Message::Join {
                 user_id: id.clone(),
@@ -173,6 +187,7 @@ mod tests {
                 call_id: call_id.clone(),
                 rights: Some(rights),
                 identity: Some(Box::new(Identity { key, vouch: signature, nonce: Encoded([7; 16]), signature: None })),
+                visit: Some(Attendance { id: VisitId::of(7), does: Doing::Looks }),
             },
             Message::Answer {
                 user_id: user_id.clone(),
@@ -190,6 +205,14 @@ mod tests {
                 call_id: None,
             },
             Message::Ringing { user_id: user_id.clone(), target_id: target_id.clone(), call_id: call_id.clone() },
+            Message::Visit { user_id: user_id.clone(), target_id: None, visit },
+            Message::Attend {
+                user_id: user_id.clone(),
+                target_id: target_id.clone(),
+                visit: VisitId::of(7),
+                does: Doing::Declines,
+                rights: None,
+            },
             Message::Leave { user_id, target_id: None, reason: Some(Reason::NoAnswer), call_id: None },
             Message::Error {
                 code: ErrorCode::IdTaken,

@@ -16,6 +16,10 @@ pub const MAX_ID_BYTES: usize = 64;
 pub const MAX_NAME_BYTES: usize = 128;
 /// Longest call ID in bytes.
 pub const MAX_CALL_ID_BYTES: usize = 64;
+/// Longest ID of a visit in bytes.
+pub const MAX_VISIT_ID_BYTES: usize = 32;
+/// Names in `rings` and in `declined` of a visit.
+pub const MAX_RUNG: usize = 64;
 /// Longest `token` of a `join` in bytes.
 pub const MAX_TOKEN_BYTES: usize = 512;
 /// Longest `nonce` of a `ping` in bytes.

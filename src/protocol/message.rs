@@ -3,7 +3,7 @@
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::rights::{self, Grants, Rights, Role};
-use super::{Credential, Identity, Signature, Token, UserId};
+use super::{Attendance, Credential, Doing, Identity, Signature, Token, UserId, Visit, VisitId};
 use crate::base::unseen::without_unseen;
 
 /// What sits behind a user ID.
@@ -225,6 +225,9 @@ pub enum Message {
         /// Who the sender is, for the other side to check.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         identity: Option<Box<Identity>>,
+        /// Somebody calls a device because of a visit.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        visit: Option<Attendance>,
     },
     Answer {
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -266,6 +269,25 @@ pub enum Message {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         call_id: Option<String>,
     },
+    /// A device's word on a visit. Without `targetId` Callbox's server tells all whom it rings; a plain relay tells nobody.
+    Visit {
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        user_id: Option<UserId>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        target_id: Option<UserId>,
+        visit: Visit,
+    },
+    /// What somebody does who was rung.
+    Attend {
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        user_id: Option<UserId>,
+        target_id: UserId,
+        visit: VisitId,
+        does: Doing,
+        /// As in an offer.
+        #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "rights::known")]
+        rights: Option<Rights>,
+    },
     /// With `targetId`: the call with that user is over, or declined (`reason`). Without: the sender leaves signaling
     /// altogether; Callbox's server then tells everybody the sender was in a call with.
     Leave {
@@ -293,6 +315,14 @@ pub enum Message {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         call_id: Option<String>,
     },
+}
+
+impl Message {
+    /// An offer with nothing that an offer can do without.
+    pub fn offer(target_id: UserId, sdp: String, kind: Option<Kind>, call_id: Option<String>) -> Message {
+        let offer = Description { kind: "offer".into(), sdp };
+        Message::Offer { user_id: None, target_id, offer, kind, call_id, rights: None, identity: None, visit: None }
+    }
 }
 
 /// Without the characters that nobody sees: they would make it look like another's. An ID with them is refused, a name

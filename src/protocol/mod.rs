@@ -17,6 +17,7 @@ mod message;
 mod pairing;
 mod rights;
 mod token;
+mod visit;
 
 pub use self::complaint::{Complaint, PeerError, ServerError};
 pub use self::envelope::{ParseError, TYPES, parse};
@@ -28,3 +29,4 @@ pub use self::message::*;
 pub use self::pairing::Pairing;
 pub use self::rights::{Grants, Right, Rights, Role, Unknown};
 pub use self::token::{InvalidToken, Token};
+pub use self::visit::{Answerer, Attendance, Doing, EVERYONE, InvalidVisit, Visit, VisitId, VisitState};

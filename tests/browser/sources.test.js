@@ -97,8 +97,7 @@ pcm.mouth { type file slave.pcm silence file ${at('mouth.wav')} format wav }
       return { microphone: 'alsa:ear', speaker: 'alsa:mouth', environment: { ALSA_CONFIG_PATH: configuration } };
     },
     async (anna, device, directory) => {
-      const pitch = await hearPitch(anna, '.tile video');
-      assert.ok(Math.abs(pitch - 620) < 6, `${pitch} Hz`);
+      await hearPitch(anna, '.tile video', { pitch: 620 });
       const file = join(directory, 'mouth.wav');
       const seconds = (/** @type {number} */ count) => count * 48_000 * 2;
       await eventually('some seconds were played', async () => existsSync(file) && statSync(file).size > seconds(5));

@@ -14,7 +14,7 @@ fn errors_name_file_line_key_and_what_is_allowed() {
         ),
         (
             "\n[camrea]\nwidth = 640",
-            "callbox.toml:2: camrea: there is no such key; did you mean [camera]? at the top are the sections device, signaling, server, access, camera, microphone, speaker, indicator, ice, calls, control, state, log",
+            "callbox.toml:2: camrea: there is no such key; did you mean [camera]? at the top are the sections button, rings, group, device, signaling, server, access, camera, microphone, speaker, indicator, ice, calls, visits, control, state, log",
         ),
         (
             "camera = 3",

@@ -8,7 +8,7 @@ use callbox::device::control::{self, Operation};
 use callbox::device::{Device, DeviceError, Handle};
 use callbox::logic::unit::VoicePacket;
 use callbox::net::peer::{Peer, PeerEvent, PeerSettings};
-use callbox::protocol::{Description, ErrorCode, Message, Reason, UserId, parse};
+use callbox::protocol::{Attendance, Description, ErrorCode, Message, Reason, UserId, parse};
 use callbox::server::{Server, ServerSettings};
 use futures_util::{SinkExt, StreamExt};
 use serde_json::Value;
@@ -132,6 +132,8 @@ impl Door {
 pub struct Caller {
     pub me: UserId,
     socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
+    /// The visit that its calls are made for.
+    pub because: Option<Attendance>,
 }
 
 impl Caller {
@@ -147,7 +149,7 @@ impl Caller {
     async fn join_showing(url: &str, name: &str, token: Option<&str>) -> Caller {
         let me: UserId = name.parse().unwrap();
         let (socket, _) = soon("a connection", connect_async(url)).await.unwrap();
-        let mut caller = Caller { me: me.clone(), socket };
+        let mut caller = Caller { me: me.clone(), socket, because: None };
         caller
             .say(&Message::Join {
                 user_id: me,
@@ -211,6 +213,7 @@ impl Caller {
             call_id: None,
             rights: None,
             identity: None,
+            visit: self.because.clone(),
         }
     }
 

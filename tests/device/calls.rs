@@ -169,7 +169,16 @@ async fn a_further_offer_with_the_same_call_id_changes_the_call_whatever_its_ses
     let offer = |sdp: &str| {
         let offer = Description { kind: "offer".into(), sdp: sdp.to_owned() };
         let (user_id, call_id) = (Some("anna".parse().unwrap()), Some("c1".to_owned()));
-        Message::Offer { user_id, target_id: door(), offer, kind: None, call_id, rights: None, identity: None }
+        Message::Offer {
+            user_id,
+            target_id: door(),
+            offer,
+            kind: None,
+            call_id,
+            rights: None,
+            identity: None,
+            visit: None,
+        }
     };
     let answer = |m| match m {
         Message::Answer { answer, .. } => Some(answer.sdp),

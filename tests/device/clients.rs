@@ -118,6 +118,7 @@ async fn each_reason_for_a_call_without_pictures_is_in_the_status_and_once_in_th
             call_id,
             rights: None,
             identity: None,
+            visit: None,
         })
         .await;
         anna.hear("an answer", |m| matches!(m, Message::Answer { .. }).then_some(())).await;

@@ -67,7 +67,16 @@ async fn an_answer_that_may_be_lost_is_repeated_and_the_callers_repetition_is_an
     let (_peer, sdp, _events) = Peer::offer(&ice()).await.unwrap();
     let offer = Description { kind: "offer".into(), sdp };
     let (user_id, call_id) = (Some("anna".parse().unwrap()), Some("c1".to_owned()));
-    let offer = Message::Offer { user_id, target_id: door(), offer, kind: None, call_id, rights: None, identity: None };
+    let offer = Message::Offer {
+        user_id,
+        target_id: door(),
+        offer,
+        kind: None,
+        call_id,
+        rights: None,
+        identity: None,
+        visit: None,
+    };
     wire.say(&offer).await;
     let answer = |m| matches!(m, Message::Answer { .. }).then_some(m);
     let first = wire.hear("an answer to what came in a binary frame", answer).await;

@@ -106,6 +106,7 @@ impl Person {
             call_id,
             rights: None,
             identity: identity.map(Box::new),
+            visit: None,
         };
         self.caller.say(&offer).await;
     }

@@ -48,6 +48,8 @@ fn act(command: Command) -> Result<(), Failure> {
         #[cfg(feature = "device")]
         Command::Answer { config } => commands::control::answer(config.file()),
         #[cfg(feature = "device")]
+        Command::Ring { button, cancel, config } => commands::control::ring(config.file(), button, cancel),
+        #[cfg(feature = "device")]
         Command::Hangup { config } => commands::control::hang_up(config.file()),
         #[cfg(feature = "device")]
         Command::DebugBlock { config } => commands::control::block(config.file()),

@@ -8,6 +8,7 @@ mod flow;
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
@@ -73,6 +74,8 @@ pub struct Session {
     instructions: mpsc::Sender<Instruction>,
     /// Whether media may flow. Beside the instructions, so that it is never lost.
     trust: watch::Sender<bool>,
+    /// Whether the other side's voice is for the door: whoever only looks is not heard.
+    heard: Arc<AtomicBool>,
     task: JoinHandle<()>,
 }
 
@@ -88,7 +91,9 @@ impl Session {
     ) -> Session {
         let (instructions, orders) = mpsc::channel(INSTRUCTIONS);
         let trust = watch::Sender::new(trusted);
-        let run = run(key, call.clone(), (role, trust.subscribe()), settings, studio, orders, reports.clone());
+        let heard = Arc::new(AtomicBool::new(true));
+        let ways = Ways { trust: trust.subscribe(), heard: heard.clone() };
+        let run = run(key, call.clone(), (role, ways), settings, studio, orders, reports.clone());
         let task = tokio::spawn(async move {
             let end = AssertUnwindSafe(run).catch_unwind().await.unwrap_or_else(|_| {
                 log::error!(call; "a call ended in an internal error");
@@ -99,7 +104,7 @@ impl Session {
                 drop(reports.send(Input::Closed { key, detail, blame }).await);
             }
         });
-        Session { instructions, trust, task }
+        Session { instructions, trust, heard, task }
     }
 
     /// Whether there was room for it.
@@ -115,6 +120,11 @@ impl Session {
     /// Says whether media may flow, before what is told next.
     pub fn trust(&self, trusted: bool) {
         self.trust.send_replace(trusted);
+    }
+
+    /// Says whether the other side is heard at the door.
+    pub fn hear(&self, heard: bool) {
+        self.heard.store(heard, Ordering::Relaxed);
     }
 
     pub fn is_trusted(&self) -> bool {
@@ -139,6 +149,12 @@ impl Session {
     }
 }
 
+/// What is said beside the instructions.
+struct Ways {
+    trust: watch::Receiver<bool>,
+    heard: Arc<AtomicBool>,
+}
+
 /// A session's figures, if it has time to tell them.
 pub async fn stats(instructions: &mpsc::Sender<Instruction>) -> Option<SessionStats> {
     let (ask, answer) = oneshot::channel();
@@ -152,7 +168,7 @@ type End = Option<(String, Option<ErrorCode>)>;
 async fn run(
     key: CallKey,
     call: String,
-    (role, mut trust): (Role, watch::Receiver<bool>),
+    (role, Ways { mut trust, heard }): (Role, Ways),
     settings: PeerSettings,
     studio: Arc<Studio>,
     mut orders: mpsc::Receiver<Instruction>,
@@ -164,7 +180,7 @@ async fn run(
     };
     let (peer, sdp, events) = match peer {
         Ok(parts) => parts,
-        Err(error) => return Some((error.to_string(), blame(&error))),
+        Err(error) => return Some((error.to_string(), error.blame())),
     };
     let keys = KeyBudget::default();
     let allowed = settings.equipment;
@@ -177,6 +193,7 @@ async fn run(
         events,
         studio,
         trusted: *trust.borrow_and_update(),
+        heard,
         path: Path::None,
         place: None,
         reports,
@@ -243,6 +260,7 @@ struct Line {
     studio: Arc<Studio>,
     /// Whether the other side is who it says, or need not show it.
     trusted: bool,
+    heard: Arc<AtomicBool>,
     path: Path,
     /// While there is a path, from the time on at which we trust whom it leads to.
     place: Option<Place>,
@@ -355,6 +373,7 @@ impl Line {
                 if let Some(Place { speaker: Some(speaker), .. }) = &self.place
                     && self.trusted
                     && self.allowed.speaker
+                    && self.heard.load(Ordering::Relaxed)
                 {
                     speaker.push(packet);
                 }
@@ -473,13 +492,5 @@ impl Line {
             Ending::Told { .. } | Ending::Left => None,
             Ending::Failed(detail, blame) => Some((detail, blame)),
         }
-    }
-}
-
-fn blame(error: &PeerError) -> Option<ErrorCode> {
-    match error {
-        PeerError::Sdp(_) | PeerError::Negotiation(_) => Some(ErrorCode::BadSdp),
-        PeerError::Candidate(_) => Some(ErrorCode::BadCandidate),
-        PeerError::NoRelay | PeerError::Closed | PeerError::Broken | PeerError::Stack(_) => None,
     }
 }

@@ -2,10 +2,11 @@
 
 use std::time::Instant;
 
-use super::{MAX_PEOPLE, Switchboard};
+use super::{Known, MAX_PEOPLE, Switchboard};
 use crate::logic::call::{Input, Origin};
+use crate::logic::ring;
 use crate::net::sdp;
-use crate::protocol::{ErrorCode, Kind, Message, ParseError, PeerError, PeerInfo, ServerError, UserId};
+use crate::protocol::{ErrorCode, Message, ParseError, PeerError, PeerInfo, ServerError, UserId};
 
 impl Switchboard {
     pub(super) fn message(&mut self, message: Message) {
@@ -13,18 +14,17 @@ impl Switchboard {
         match message {
             Message::Joined { peers, ice_servers, vouch, .. } => {
                 self.exchange.set_vouch(vouch);
-                self.people = peers.into_iter().take(MAX_PEOPLE).map(|p| (p.user_id, p.kind)).collect();
+                self.people.clear();
+                peers.into_iter().for_each(|peer| self.remember(peer));
                 self.ice_servers = ice_servers;
             }
-            Message::Presence { peer: PeerInfo { user_id, kind, .. }, online } => match online {
-                true => self.came(user_id, kind),
-                false => drop(self.people.remove(&user_id)),
-            },
+            Message::Presence { peer, online: true } => self.came(peer),
+            Message::Presence { peer, online: false } => _ = self.people.remove(&peer.user_id),
             Message::Peers { online, offline } => {
                 offline.iter().for_each(|id| _ = self.people.remove(id));
-                online.into_iter().for_each(|peer| self.came(peer.user_id, peer.kind));
+                online.into_iter().for_each(|peer| self.came(peer));
             }
-            Message::Offer { user_id: Some(from), target_id, offer, kind, call_id, rights, identity }
+            Message::Offer { user_id: Some(from), target_id, offer, kind, call_id, rights, identity, visit }
                 if target_id == *me && from != *me =>
             {
                 if !self.hears(&from) {
@@ -45,7 +45,12 @@ impl Switchboard {
                 if !has_begun && let Some(why) = self.exchange.is_worthless(&from, &sdp) {
                     return self.refuse_offer(from, call_id, why);
                 }
-                let kind = kind.or_else(|| self.people.get(&from).copied()).unwrap_or_default();
+                match visit {
+                    Some(visit) => self.attends(&from, visit.id, visit.does),
+                    None if !has_begun => self.ring_input(ring::Input::Calls(from.clone())),
+                    None => {}
+                }
+                let kind = kind.or_else(|| self.people.get(&from).map(|person| person.kind)).unwrap_or_default();
                 self.input(Input::Offer { from, call_id, origin, sdp, kind });
             }
             Message::Answer { user_id: Some(from), target_id, answer, call_id, rights, identity }
@@ -68,6 +73,12 @@ impl Switchboard {
                     self.input(Input::Ringing { from, call_id });
                 }
             }
+            Message::Attend { user_id: Some(from), target_id, visit, does, rights } if target_id == *me => {
+                if self.hears(&from) {
+                    self.allowed.hear(&from, rights, |user| self.calls.has(user));
+                    self.attends(&from, visit, does);
+                }
+            }
             Message::Leave { user_id: Some(from), target_id, reason, call_id } => {
                 let to_us = target_id.as_ref() == Some(me);
                 if to_us || target_id.is_none() {
@@ -83,6 +94,8 @@ impl Switchboard {
             | Message::Proof { .. }
             | Message::Candidate { .. }
             | Message::Ringing { .. }
+            | Message::Visit { .. }
+            | Message::Attend { .. }
             | Message::Leave { .. }
             | Message::Error { .. } => log::debug!("a signaling message that is not for us was ignored"),
         }
@@ -109,10 +122,15 @@ impl Switchboard {
         self.input(Input::Rejected { from, call_id, code, detail });
     }
 
-    fn came(&mut self, user: UserId, kind: Kind) {
+    fn remember(&mut self, PeerInfo { user_id, name, kind }: PeerInfo) {
         if self.people.len() < MAX_PEOPLE {
-            self.people.insert(user.clone(), kind);
+            self.people.insert(user_id, Known { kind, name });
         }
+    }
+
+    fn came(&mut self, peer: PeerInfo) {
+        let user = peer.user_id.clone();
+        self.remember(peer);
         self.prove_again(Some(&user));
         self.input(Input::Online { user });
     }

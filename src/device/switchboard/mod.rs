@@ -4,6 +4,7 @@
 mod hearing;
 mod orders;
 mod verifying;
+mod visits;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -26,13 +27,14 @@ use crate::base::seldom::Seldom;
 use crate::base::task::sleep_until;
 use crate::logic::call::{CallInfo, CallKey, Calls, Event, Input, Output};
 use crate::logic::identity::{Exchange, SigningKey};
+use crate::logic::ring::{self, Plan, Rings};
 use crate::net::peer::{Equipment, PeerSettings};
 use crate::net::signaling::{Signaling, SignalingEvent};
 use crate::protocol::{ErrorCode, IceServer, Key, Kind, Message, UserId};
 
 /// Reports of all connections together; when full, connections wait.
 const REPORTS: usize = 256;
-/// Most people whose presence is remembered; it is only used to tell devices from people.
+/// Most people whose presence is remembered, with their names: it tells devices from people, and who has answered.
 const MAX_PEOPLE: usize = 10_000;
 /// Connections that may be on their way out. While there are as many, further calls fail at once: a caller who calls
 /// again and again would use up the process' sockets otherwise.
@@ -59,16 +61,24 @@ pub struct Settings {
     pub debug_hooks: bool,
 }
 
+/// Somebody who is on line.
+struct Known {
+    kind: Kind,
+    name: String,
+}
+
 pub struct Switchboard {
     settings: Settings,
     peer: PeerSettings,
     calls: Calls,
+    rings: Rings,
+    bells: Vec<Arc<Plan>>,
     sessions: HashMap<CallKey, Session>,
     closing: JoinSet<()>,
     reports: (mpsc::Sender<Input>, mpsc::Receiver<Input>),
     signaling: Signaling,
     studio: Arc<Studio>,
-    people: HashMap<UserId, Kind>,
+    people: HashMap<UserId, Known>,
     /// What the signaling server handed out last; the device's own configuration comes first.
     ice_servers: Vec<IceServer>,
     /// Whoever placed a call and waits to hear what becomes of it.
@@ -99,11 +109,13 @@ impl Switchboard {
         started: Instant,
     ) -> Switchboard {
         let registration = Registration::Connecting;
-        let Terms { policy, max_calls, peer, rights, unverified } = terms;
+        let Terms { policy, max_calls, peer, rights, unverified, bells } = terms;
         let Settings { me, signer, household, .. } = &settings;
         let exchange = Exchange::new(me.clone(), signer.clone(), *household, unverified);
         Switchboard {
             calls: Calls::new(settings.me.clone(), policy, max_calls),
+            rings: Rings::default(),
+            bells,
             status: watch::Sender::new(registration.describe(&settings.url, 0)),
             settings,
             peer,
@@ -149,7 +161,8 @@ impl Switchboard {
     ) {
         tokio::pin!(shutdown);
         loop {
-            let timer = self.calls.poll_timeout().into_iter().chain(self.exchange.poll_timeout()).min();
+            let timers = [self.calls.poll_timeout(), self.exchange.poll_timeout(), self.rings.poll_timeout()];
+            let timer = timers.into_iter().flatten().min();
             tokio::select! {
                 Some(event) = signals.recv() => self.signal(event),
                 Some(report) = self.reports.1.recv() => self.input(report),
@@ -158,6 +171,7 @@ impl Switchboard {
                 () = sleep_until(timer) => {
                     self.calls.handle_timeout(Instant::now());
                     self.give_up_on_the_late();
+                    self.ring_input(ring::Input::Timeout);
                 }
                 Some(_) = self.closing.join_next() => {}
                 () = &mut shutdown => break,
@@ -183,7 +197,8 @@ impl Switchboard {
         match request {
             Request::Ping(reply) => _ = reply.send(()),
             Request::Apply(terms, done) => {
-                let Terms { policy, max_calls, peer, rights, unverified } = *terms;
+                let Terms { policy, max_calls, peer, rights, unverified, bells } = *terms;
+                self.bells = bells;
                 self.exchange.set_unverified(unverified);
                 self.allowed.set_own(rights);
                 self.calls.set_rules(policy, max_calls);
@@ -193,6 +208,10 @@ impl Switchboard {
         }
     }
 
+    fn is_registered(&self) -> bool {
+        matches!(self.registration, Registration::Registered { .. })
+    }
+
     fn tell_status(&self) {
         let status = self.registration.describe(&self.settings.url, self.calls.list().len());
         self.status.send_if_modified(|told| {
@@ -200,7 +219,7 @@ impl Switchboard {
             *told = status;
             changed
         });
-        let registered = matches!(self.registration, Registration::Registered { .. });
+        let registered = self.is_registered();
         self.standing
             .send_if_modified(|standing| std::mem::replace(&mut standing.registered, registered) != registered);
     }
@@ -291,7 +310,9 @@ impl Switchboard {
         });
         let call = self.call(key).map_or(String::new(), |call| call.call);
         let trusted = self.exchange.trusts(key);
-        self.sessions.insert(key, Session::start(key, call, role, trusted, peer, studio, reports));
+        let session = Session::start(key, call, role, trusted, peer, studio, reports);
+        session.hear(self.call(key).is_none_or(|call| !self.rings.is_onlooker(&call.user)));
+        self.sessions.insert(key, session);
     }
 
     /// What of our equipment is for the other side of a call.
@@ -322,6 +343,11 @@ impl Switchboard {
             }
             Event::Ended { .. } => self.exchange.ended(key),
             Event::Incoming | Event::Dialing | Event::RingBack | Event::Disconnected => {}
+        }
+        match event {
+            Event::Connected => self.ring_input(ring::Input::Connected(user.clone())),
+            Event::Ended { .. } => self.ring_input(ring::Input::Ended(user.clone())),
+            Event::Incoming | Event::Dialing | Event::RingBack | Event::Disconnected | Event::Yielded { .. } => {}
         }
         self.call_news.log(call, user, &event, talked);
         if let Some(news) = news::for_caller(user, &event)

@@ -7,7 +7,6 @@ use tokio::sync::oneshot;
 
 use super::Switchboard;
 use crate::device::control::{Operation, Order};
-use crate::device::news::Registration;
 use crate::device::session::{self, Session};
 use crate::logic::call::Input;
 
@@ -25,7 +24,7 @@ impl Switchboard {
                 if user == self.settings.me {
                     return refuse(reply, "a device cannot call itself");
                 }
-                if !matches!(self.registration, Registration::Registered { .. }) {
+                if !self.is_registered() {
                     return refuse(reply, "not registered at the signaling server: see 'callbox status'");
                 }
                 match list.iter().find(|c| c.user == user) {
@@ -49,6 +48,15 @@ impl Switchboard {
                     drop(reply.send(json!({ "ok": true })));
                 }
                 false => refuse(reply, "nobody is ringing"),
+            },
+            Operation::Ring { bell, cancel: false } => match self.press(bell.as_deref()) {
+                Ok(()) => drop(reply.send(json!({ "ok": true }))),
+                Err(why) => refuse(reply, &why.to_string()),
+            },
+            Operation::Ring { bell, cancel: true } => match self.take_back(bell.as_deref()) {
+                Ok(0) => refuse(reply, "no bell rings"),
+                Ok(ended) => drop(reply.send(json!({ "ok": true, "ended": ended }))),
+                Err(why) => refuse(reply, &why.to_string()),
             },
             Operation::Hangup => {
                 let ended = self.calls.list().len();
@@ -77,6 +85,7 @@ impl Switchboard {
         if let Some(word) = (self.settings.certificate)() {
             status["certificate"] = json!(word);
         }
+        status["visits"] = json!(self.rings.list(now));
         status["media"] = json!(self.studio.stats());
         let calls: Vec<_> = self
             .calls

@@ -144,13 +144,8 @@ impl Calls {
             Input::Shutdown => self.end_all(now, |_| Reason::Shutdown),
             Input::Offered { key, sdp } => {
                 if let Some((target_id, call)) = self.by_key(key) {
-                    let (offer, call_id) = (Description { kind: "offer".into(), sdp }, call.call_id.clone());
-                    let kind = Some(Kind::Device);
-                    self.describe(
-                        key,
-                        Message::Offer { user_id: None, target_id, offer, kind, call_id, rights: None, identity: None },
-                        now,
-                    );
+                    let offer = Message::offer(target_id, sdp, Some(Kind::Device), call.call_id.clone());
+                    self.describe(key, offer, now);
                 }
             }
             Input::Answered { key, sdp } => {
@@ -465,6 +460,8 @@ impl Calls {
             | Message::Presence { .. }
             | Message::Peers { .. }
             | Message::Proof { .. }
+            | Message::Visit { .. }
+            | Message::Attend { .. }
             | Message::Ping { .. }
             | Message::Pong { .. } => {}
         }

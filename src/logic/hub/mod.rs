@@ -28,6 +28,7 @@ mod refusal;
 mod route;
 #[cfg(test)]
 mod tests;
+mod visits;
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex};
@@ -174,6 +175,7 @@ impl Hub {
             Input::Connected(conn, origin, pass) => self.connected(conn, origin, pass, now),
             Input::Asked(conn, Request::Join { peer, lists, shown }) => self.asks_in(conn, peer, lists, shown, now),
             Input::Asked(conn, Request::Leave(text)) => self.leave(conn, &text, now),
+            Input::Asked(conn, Request::Visit(visit)) => self.visit(conn, visit),
             Input::Authorised(conn, pass) => self.authorised(conn, pass, now),
             Input::Refused(conn, why) => self.refused(conn, why, now),
             Input::PassChanged(conn, pass) => self.pass_changed(conn, pass, now),

@@ -22,8 +22,13 @@ pub(super) fn permit(topic: Option<Topic>, from: &Pass, to: &Pass) -> Permit {
     }
     match (reach(from, to), topic) {
         (Reach::Unseen, _) => Permit::Unseen,
-        (Reach::Seen, Some(Topic::Offer)) => Permit::Forbidden,
-        (Reach::Seen | Reach::Calls, Some(Topic::Offer | Topic::Answer)) => Permit::Relay(rights(from, to)),
+        (Reach::Seen, Some(Topic::Offer | Topic::Visit)) => Permit::Forbidden,
+        (Reach::Seen | Reach::Calls, Some(Topic::Offer | Topic::Answer | Topic::Attend)) => {
+            Permit::Relay(rights(from, to))
+        }
+        // Only a device has visitors.
+        (Reach::Calls, Some(Topic::Visit)) if matches!(from, Pass::Person(_)) => Permit::Forbidden,
+        (Reach::Calls, Some(Topic::Visit)) => Permit::Relay(None),
         (Reach::Seen | Reach::Calls, Some(Topic::Proof | Topic::Candidate | Topic::Ringing | Topic::Leave) | None) => {
             Permit::Relay(None)
         }

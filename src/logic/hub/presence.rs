@@ -15,9 +15,11 @@ use std::time::Instant;
 
 use super::route::json;
 use super::{ConnId, Output};
-use crate::logic::access::{Pass, know_each_other};
+use crate::logic::access::{Pass, Reach, know_each_other, reach};
 use crate::logic::websocket::Frame;
-use crate::protocol::{self, Kind, MAX_MESSAGE_BYTES, MAX_SINGLE_PRESENCE, PEERS_PAUSE, PeerInfo, UserId, You};
+use crate::protocol::{
+    self, EVERYONE, Kind, MAX_MESSAGE_BYTES, MAX_SINGLE_PRESENCE, PEERS_PAUSE, PeerInfo, UserId, You,
+};
 
 /// Bytes of one frame of a list, about.
 const CHUNK: usize = 16 * 1024;
@@ -90,6 +92,22 @@ enum List {
 impl Presence {
     pub(super) fn online(&self) -> usize {
         self.members.len()
+    }
+
+    pub(super) fn kind_of(&self, id: &UserId) -> Option<Kind> {
+        self.members.get(id).map(|entry| entry.kind)
+    }
+
+    /// Those of `rings` whom that device may ring.
+    pub(super) fn rung(&self, device: &UserId, pass: &Pass, rings: &[String]) -> Vec<ConnId> {
+        let everyone = rings.iter().any(|name| name == EVERYONE);
+        let is_meant = |id: &UserId, other: &Pass| {
+            let name = if let Pass::Person(person) = other { &person.name } else { "" };
+            everyone || rings.iter().any(|rung| rung == id.as_str() || rung.to_lowercase() == name.to_lowercase())
+        };
+        let people = self.members.iter().filter(|(id, entry)| entry.kind == Kind::Person && *id != device);
+        let rung = people.filter(|(id, entry)| reach(pass, &entry.pass) == Reach::Calls && is_meant(id, &entry.pass));
+        rung.map(|(_, entry)| entry.conn).collect()
     }
 
     pub(super) fn online_as(&self, kind: Kind) -> usize {

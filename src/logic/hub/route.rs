@@ -15,7 +15,7 @@ use crate::logic::access::{Pass, Right, Rights};
 use crate::logic::websocket::Frame;
 use crate::protocol::{
     self, Credential, ErrorCode, Glance, MAX_MALFORMED, MAX_MESSAGE_BYTES, Message, PeerInfo, Token, Topic, UserId,
-    accepts, close,
+    Visit, accepts, close,
 };
 
 /// The way to one client, as the shell provides it.
@@ -49,6 +49,8 @@ pub enum Request {
     },
     /// The text of a `leave` that names nobody.
     Leave(String),
+    /// A device's word on a visit, for all whom it rings.
+    Visit(Visit),
 }
 
 /// What a client shows to be let in.
@@ -204,6 +206,8 @@ impl Reader {
                 | Message::Proof { .. }
                 | Message::Candidate { .. }
                 | Message::Ringing { .. }
+                | Message::Visit { .. }
+                | Message::Attend { .. }
                 | Message::Leave { .. },
                 None,
             ) => Err(Refusal { kind: Some(kind), ..Refusal::new(ErrorCode::NotJoined, "join first") }),
@@ -221,6 +225,13 @@ impl Reader {
             }
             (Message::Ringing { target_id: target, call_id, .. }, Some(member)) => {
                 member.send(Letter { topic: Some(Topic::Ringing), target, value, kind, call_id }, directory, now)
+            }
+            (Message::Visit { target_id: None, visit, .. }, Some(_)) => Ok(Step::Ask(Request::Visit(visit))),
+            (Message::Visit { target_id: Some(target), .. }, Some(member)) => {
+                member.send(Letter { topic: Some(Topic::Visit), target, value, kind, call_id: None }, directory, now)
+            }
+            (Message::Attend { target_id: target, .. }, Some(member)) => {
+                member.send(Letter { topic: Some(Topic::Attend), target, value, kind, call_id: None }, directory, now)
             }
             (Message::Leave { target_id: Some(target), call_id, .. }, Some(member)) => {
                 member.send(Letter { topic: Some(Topic::Leave), target, value, kind, call_id }, directory, now)
@@ -374,7 +385,7 @@ fn note<L>(topic: Topic, from: &UserId, to: &UserId, directory: &Directory<L>) {
     match topic {
         Topic::Offer | Topic::Answer => directory.calls().add(from, to),
         Topic::Leave => _ = directory.calls().remove(from, to),
-        Topic::Proof | Topic::Candidate | Topic::Ringing => {}
+        Topic::Proof | Topic::Candidate | Topic::Ringing | Topic::Visit | Topic::Attend => {}
     }
 }
 

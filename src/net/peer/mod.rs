@@ -34,7 +34,7 @@ use tokio::sync::mpsc::Receiver;
 use super::sdp::{NoPicture, SdpError};
 use crate::logic::picture::level::Level;
 use crate::logic::unit::{AccessUnit, ReceivedVoice, VoicePacket};
-use crate::protocol::{Candidate, IceServer};
+use crate::protocol::{Candidate, ErrorCode, IceServer};
 
 pub use super::sdp::Equipment;
 pub use consent::Liveness;
@@ -118,6 +118,17 @@ pub enum PeerError {
 impl From<webrtc::error::Error> for PeerError {
     fn from(error: webrtc::error::Error) -> PeerError {
         PeerError::Stack(error.to_string())
+    }
+}
+
+impl PeerError {
+    /// The code of the other side's mistake, where it is one.
+    pub fn blame(&self) -> Option<ErrorCode> {
+        match self {
+            PeerError::Sdp(_) | PeerError::Negotiation(_) => Some(ErrorCode::BadSdp),
+            PeerError::Candidate(_) => Some(ErrorCode::BadCandidate),
+            PeerError::NoRelay | PeerError::Closed | PeerError::Broken | PeerError::Stack(_) => None,
+        }
     }
 }
 

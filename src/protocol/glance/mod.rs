@@ -35,6 +35,9 @@ pub enum Topic {
     Proof,
     Candidate,
     Ringing,
+    /// As rare as proofs.
+    Visit,
+    Attend,
     Leave,
 }
 
@@ -52,7 +55,8 @@ const KIND: usize = 7;
 const REASON: usize = 8;
 const RIGHTS: usize = 9;
 const IDENTITY: usize = 10;
-const KEYS: [&[u8]; 11] = [
+const VISIT: usize = 11;
+const KEYS: [&[u8]; 12] = [
     b"type",
     b"userId",
     b"targetId",
@@ -64,6 +68,7 @@ const KEYS: [&[u8]; 11] = [
     b"reason",
     b"rights",
     b"identity",
+    b"visit",
 ];
 
 /// Those of `offer` and `answer`, and of `candidate`.
@@ -107,7 +112,7 @@ pub fn glance(text: &str) -> Option<Glance<'_>> {
         return None;
     }
     // Only the server says what somebody may do, and keys are read where there is time.
-    if !matches!((&found[RIGHTS], &found[IDENTITY]), (Value::Absent, Value::Absent)) {
+    if [RIGHTS, IDENTITY, VISIT].into_iter().any(|key| !matches!(found[key], Value::Absent)) {
         return None;
     }
     // The two descriptions share their places: a message with both is for somebody with more time.
@@ -133,7 +138,7 @@ pub fn glance(text: &str) -> Option<Glance<'_>> {
                 && (index.is_nothing() || matches!(index, Value::Number(digits) if digits.parse::<u16>().is_ok()))
         }
         Topic::Candidate => found[CANDIDATE].is_nothing(),
-        Topic::Proof => false,
+        Topic::Proof | Topic::Visit | Topic::Attend => false,
         Topic::Ringing => true,
         Topic::Leave => found[REASON].is_nothing() || found[REASON].is_text(),
     };

@@ -71,17 +71,21 @@ export async function moves(page, selector) {
   await readStamps(page, selector, 20);
 }
 
+/** How far from the pitch that is meant one may be, in Hz. */
+const NEAR = 8;
+
 /**
- * Listens to what a media element plays until the same pitch stands out several times in a row, and returns it in Hz.
+ * Listens to what a media element plays until the same pitch stands out several times in a row, and returns it in Hz. A
+ * browser that is short of time stretches what it plays, so that another pitch than the one that is meant may come first.
  * @param {import('playwright-core').Page} page
  * @param {string} selector
- * @param {number} [patience] how long to listen, in milliseconds
+ * @param {{ pitch?: number, patience?: number }} [wanted] in Hz, any where it is left out; how long to listen, in milliseconds
  * @returns {Promise<number>}
  */
-export function hearPitch(page, selector, patience = 15_000) {
+export function hearPitch(page, selector, { pitch = 0, patience = 15_000 } = {}) {
   return page.evaluate(
-    async ([selector, patience]) => {
-      const video = /** @type {HTMLVideoElement} */ (document.querySelector(/** @type {string} */ (selector)));
+    async ({ selector, pitch, patience, near }) => {
+      const video = /** @type {HTMLVideoElement} */ (document.querySelector(selector));
       const audio = new AudioContext();
       await audio.resume();
       const analyser = audio.createAnalyser();
@@ -92,7 +96,8 @@ export function hearPitch(page, selector, patience = 15_000) {
       const levels = new Float32Array(analyser.frequencyBinCount);
       // Below 100 Hz there is hum and the microphone's own filter, no tone of ours.
       const lowest = Math.ceil((100 * analyser.fftSize) / audio.sampleRate);
-      const deadline = performance.now() + /** @type {number} */ (patience);
+      const deadline = performance.now() + patience;
+      let heard = 0;
       try {
         for (let last = 0, times = 0; performance.now() < deadline; ) {
           await new Promise((later) => setTimeout(later, 50));
@@ -101,14 +106,16 @@ export function hearPitch(page, selector, patience = 15_000) {
           for (let bin = lowest; bin < levels.length; bin++) if (levels[bin] > levels[peak]) peak = bin;
           times = levels[peak] > -60 && Math.abs(peak - last) <= 1 ? times + 1 : 0;
           last = peak;
-          if (times === 4) return (peak * audio.sampleRate) / analyser.fftSize;
+          if (times < 4) continue;
+          heard = (peak * audio.sampleRate) / analyser.fftSize;
+          if (pitch === 0 || Math.abs(heard - pitch) < near) return heard;
         }
-        throw new Error('no tone was heard');
+        throw new Error(heard === 0 ? 'no tone was heard' : `no tone of ${pitch} Hz was heard, but one of ${heard} Hz`);
       } finally {
         await audio.close();
       }
     },
-    /** @type {[string, number]} */ ([selector, patience]),
+    { selector, pitch, patience, near: NEAR },
   );
 }
 

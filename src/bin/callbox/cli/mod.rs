@@ -117,6 +117,16 @@ Examples:
         #[command(flatten)]
         config: ConfigFile,
     },
+    /// Ring as if somebody had pressed the button of that name, or the only one there is
+    #[cfg(feature = "device")]
+    Ring {
+        button: Option<String>,
+        /// Take it back: nobody is rung any more
+        #[arg(long)]
+        cancel: bool,
+        #[command(flatten)]
+        config: ConfigFile,
+    },
     /// End all calls of the running daemon
     #[cfg(feature = "device")]
     Hangup {

@@ -22,6 +22,11 @@ pub fn answer(file: Option<&Path>) -> Result<(), Failure> {
     request(file, &Operation::Answer).map(drop)
 }
 
+/// `callbox ring`.
+pub fn ring(file: Option<&Path>, bell: Option<String>, cancel: bool) -> Result<(), Failure> {
+    request(file, &Operation::Ring { bell, cancel }).map(drop)
+}
+
 /// `callbox hangup`.
 pub fn hang_up(file: Option<&Path>) -> Result<(), Failure> {
     request(file, &Operation::Hangup).map(drop)
@@ -92,6 +97,15 @@ fn describe(status: &Value) -> String {
         (Some(problem), _, _) => row(&mut out, "indicator", &format!("{problem}. Calls go on without it")),
         (None, _, Some(true)) => row(&mut out, "indicator", "on"),
         (None, _, _) => {}
+    }
+
+    for visit in status["visits"].as_array().into_iter().flatten() {
+        let seconds = visit["seconds"].as_u64().map(|s| format!(" for {}", duration(s))).unwrap_or_default();
+        let how = match (visit["state"].as_str(), visit["by"].as_str()) {
+            (Some("answered"), Some(by)) => format!("answered by {by}"),
+            _ => format!("ringing{seconds}, {} phones", visit["phones"].as_u64().unwrap_or(0)),
+        };
+        row(&mut out, "visit", &format!("{}: {how}", text(&visit["bell"])));
     }
 
     let calls = status["calls"].as_array().map(Vec::as_slice).unwrap_or_default();

@@ -35,13 +35,15 @@ pub(super) fn message(kind: &str, to: &str) -> Value {
     match kind {
         "offer" | "answer" => message[kind] = json!({"type": kind, "sdp": "v=0"}),
         "candidate" => message[kind] = Value::Null,
+        "visit" => message[kind] = json!({"id": "v1", "state": "ringing", "bell": "Front", "seconds": 0}),
+        "attend" => (message["visit"], message["does"]) = ("v1".into(), "looks".into()),
         "error" => (message["code"], message["message"]) = ("badSdp".into(), "".into()),
         _ => {}
     }
     message
 }
 
-pub(super) const KINDS: [&str; 6] = ["offer", "answer", "candidate", "ringing", "leave", "error"];
+pub(super) const KINDS: [&str; 8] = ["offer", "answer", "candidate", "ringing", "visit", "attend", "leave", "error"];
 
 impl World {
     /// Connects with that pass, and joins under its ID.
@@ -68,13 +70,14 @@ impl World {
         let pairs = [pair(&from, &to), pair(&to, &from)];
         let allowed = match kind {
             "offer" => reach(sender, reader) == Reach::Calls,
+            "visit" => reach(sender, reader) == Reach::Calls && !matches!(sender, Pass::Person(_)),
             "leave" => reach(sender, reader) > Reach::Unseen || self.calls.contains(&pairs[0]),
             _ => reach(sender, reader) > Reach::Unseen,
         };
         assert!(allowed, "{sender:?} to {reader:?}: {message}");
         let rights = match (sender, reader, kind) {
-            (Pass::Person(person), Pass::Device(device), "offer" | "answer")
-            | (Pass::Device(device), Pass::Person(person), "offer" | "answer") => {
+            (Pass::Person(person), Pass::Device(device), "offer" | "answer" | "attend")
+            | (Pass::Device(device), Pass::Person(person), "offer" | "answer" | "attend") => {
                 Some(serde_json::to_value(person.rights_at(&device.id)).unwrap())
             }
             _ => None,
@@ -246,12 +249,16 @@ fn what_is_relayed_between_whom() {
                 }
                 world.say(n as u64, said.clone());
                 let reached = reach(from, to);
-                let passes = if *kind == "offer" { reached == Reach::Calls } else { reached > Reach::Unseen };
+                let passes = match *kind {
+                    "offer" => reached == Reach::Calls,
+                    "visit" => reached == Reach::Calls && !matches!(from, Pass::Person(_)),
+                    _ => reached > Reach::Unseen,
+                };
                 assert_eq!(world.heard.contains_key(&ConnId(m as u64)), passes, "{from:?} to {to:?}: {said}");
                 let mut answer = world.heard.remove(&ConnId(n as u64)).unwrap_or_default();
                 if passes || *kind == "error" {
                     assert!(answer.is_empty(), "{answer:?}");
-                } else if reached == Reach::Seen {
+                } else if reached > Reach::Unseen {
                     assert_eq!(answer[0]["code"], "forbidden");
                     assert_eq!(answer[0]["message"], format!("you may not call {}", names[m]));
                 } else {

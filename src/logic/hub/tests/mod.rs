@@ -9,6 +9,7 @@ mod household;
 mod presence;
 mod random;
 mod route;
+mod visits;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex};
@@ -266,6 +267,8 @@ impl World {
                 self.calls.remove(&(target, from));
             }
             "pong" => {}
+            // To all whom it rings.
+            "visit" if message.get("targetId").is_none() => self.check_ring(&text_of(&message["userId"]), to),
             // Whatever else comes is from another client, which wrote into it who it truly is.
             _ => {
                 let from = ConnId(message["conn"].as_u64().unwrap());
