@@ -177,10 +177,10 @@ impl Gathering {
         }
     }
 
-    /// Takes `CALLBOX_SECTION__KEY`; variables without the double underscore are not settings.
+    /// Takes `CALLBOX_SECTION__KEY`; of variables without the double underscore those few that stand for a whole list.
     fn variable(&mut self, name: &str, value: Option<&str>) {
-        let is_a_key = KEYS.iter().any(|key| key.variable() == name);
-        if !is_a_key && !(name.starts_with("CALLBOX_") && name.contains("__")) {
+        let looks_like_one = name.starts_with("CALLBOX_") && name.contains("__");
+        if !looks_like_one && KEYS.iter().all(|key| key.variable() != name) {
             return;
         }
         let origin = Origin::Variable(name.to_owned());

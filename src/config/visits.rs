@@ -17,7 +17,11 @@ impl Reader<'_> {
         let ring_time = self.number("visits.ring_seconds", |n| values::number_up_to(n, 5, 300));
         let ring_time = Duration::from_secs(ring_time.into());
         let mut buttons: Vec<Button> = Vec::new();
-        for (origin, entries) in self.tables("button") {
+        let tables = self.tables("button");
+        if let Some((origin, _)) = tables.get(MAX_BUTTONS) {
+            self.fail(origin, format!("button: a device has at most {MAX_BUTTONS}"));
+        }
+        for (origin, entries) in tables {
             let name = self.entry("button.name", &entries, |node| text(node, values::name));
             let rings = self.entry("button.rings", &entries, names).unwrap_or_else(|| vec![EVERYONE.to_owned()]);
             match name {
@@ -27,9 +31,6 @@ impl Reader<'_> {
                 Some(name) => buttons.push(Button { name, rings }),
                 None => self.missing(&origin, &entries, "button.name", "name = \"Front door\""),
             }
-        }
-        if let Some((origin, _)) = self.tables("button").get(MAX_BUTTONS) {
-            self.fail(origin, format!("button: a device has at most {MAX_BUTTONS}"));
         }
         let mut groups = Vec::new();
         for (origin, entries) in self.tables("group") {

@@ -14,6 +14,7 @@ fn the_environment_lies_over_the_file() {
         .variable("CALLBOX_ICE__BIND", "[\"127.0.0.1\"]")
         .variable("CALLBOX_ICE__MDNS", "false")
         .variable("CALLBOX_ICE__SERVERS", "[{urls=[\"stun:a\"]}]")
+        .variable("CALLBOX_BUTTON", "[{name=\"Front\"}]")
         .variable("CALLBOX_BIN", "/usr/bin/callbox")
         .variable("CALLBOX", "x")
         .variable("OTHER__THING", "x");
@@ -25,6 +26,7 @@ fn the_environment_lies_over_the_file() {
     assert_eq!(config.server.tls, Tls::Auto);
     assert_eq!(config.server.listen.port(), 0);
     assert_eq!((config.ice.bind.len(), config.ice.mdns, config.ice.servers.len()), (1, false, 1));
+    assert_eq!(config.visits.buttons[0].name, "Front");
     assert_eq!(loaded.origin("camera.width"), Origin::Variable("CALLBOX_CAMERA__WIDTH".into()));
     assert!(matches!(loaded.origin("camera.height"), Origin::File { line: 3, .. }));
     assert_eq!(loaded.origin("camera.fps"), Origin::Default);

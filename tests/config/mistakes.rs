@@ -125,6 +125,38 @@ fn errors_name_file_line_key_and_what_is_allowed() {
             "[[ice.servers]]\nurls = ['turn:a']\nusername = 'a'\ncredential = 7",
             "callbox.toml:4: ice.servers.credential: must be text",
         ),
+        ("\n[[button]]\nrings = 'Anna'", "callbox.toml:2: button: name is missing, such as name = \"Front door\""),
+        (
+            "[[button]]\nname = 'a'\n[[button]]\nname = 'A'",
+            "callbox.toml:3: button.name: there are two buttons of the name \"A\"",
+        ),
+        (
+            "[[button]]\nname = 'a'\nrings = []",
+            "callbox.toml:3: button.rings = [...]: must be a name, or a list of 1 to 64 names",
+        ),
+        (
+            "[[button]]\nname = 'a'\nring = 'b'",
+            "callbox.toml:3: button.ring: there is no such key; did you mean button.rings?",
+        ),
+        ("button = 'a'", "callbox.toml:1: button = \"a\": must be a list of tables with name and rings"),
+        ("[[rings]]\nafter_seconds = 5", "callbox.toml:1: rings: people is missing"),
+        (
+            "[[rings]]\npeople = 'a'\nbuttons = 'b'",
+            "callbox.toml:1: rings.buttons: there is no button of the name \"b\"",
+        ),
+        (
+            "visits.ring_seconds = 30\n[[rings]]\npeople = 'a'\nafter_seconds = 30",
+            "callbox.toml:2: rings.after_seconds: by then, after 30 s, nobody is rung any more (visits.ring_seconds)",
+        ),
+        (
+            "[[group]]\nname = 'Everyone'\npeople = 'a'",
+            "callbox.toml:1: group.name: \"everyone\" is everybody, and no group",
+        ),
+        ("[[group]]\nname = 'a'", "callbox.toml:1: group: people is missing"),
+        (
+            "visits.ring_seconds = 1",
+            "callbox.toml:1: visits.ring_seconds = 1: must be a number of seconds from 5 to 300",
+        ),
         ("[calls]\nmax_calls = 0", "callbox.toml:2: calls.max_calls = 0: must be a number from 1 to 16"),
         ("calls.answer = 'never'", "callbox.toml:1: calls.answer = \"never\": must be \"auto\" or \"ring\""),
         ("log.level = 'loud'", "callbox.toml:1: log.level = \"loud\": must be \"off\", \"error\""),
