@@ -128,6 +128,7 @@ async fn each_reason_for_a_call_without_pictures_is_in_the_status_and_once_in_th
     }
 
     let mut ben = Caller::join(&server.url, "ben").await;
+    ben.hear("joined", |m| matches!(m, Message::Joined { .. }).then_some(())).await;
     let placed = soon("a call", at_door.order(Operation::Call { user: ben.me.clone() })).await.unwrap();
     let (sdp, call_id) = ben
         .hear("an offer", |m| match m {

@@ -254,11 +254,9 @@ impl Rings {
 
     fn connected(&mut self, user: UserId, now: Instant) {
         let answering = |visit: &Progress| matches!(&visit.state, State::Answering { by, .. } if by.user_id == user);
-        let id = self.visits.iter().find(|(_, visit)| answering(visit)).map(|(id, _)| id.clone());
+        let ids: Vec<_> = self.visits.iter().filter(|(_, visit)| answering(visit)).map(|(id, _)| id.clone()).collect();
         self.connected.insert(user);
-        if let Some(id) = id {
-            self.is_answered(&id, now);
-        }
+        ids.iter().for_each(|id| self.is_answered(id, now));
     }
 
     fn is_answered(&mut self, id: &VisitId, now: Instant) {
@@ -274,12 +272,14 @@ impl Rings {
     fn ended(&mut self, user: &UserId, now: Instant) {
         self.connected.remove(user);
         self.onlookers.retain(|(onlooker, _)| onlooker != user);
-        let theirs = self.visits.iter().find(|(_, visit)| visit.is_answerer(user)).map(|(id, _)| id.clone());
-        let Some(id) = theirs else { return };
-        match self.visits.get(&id).map(|visit| &visit.state) {
-            Some(State::Answering { .. }) => self.vanished(&id, now),
-            Some(State::Answered { .. }) => self.end(&id, VisitState::Answered, now),
-            Some(State::Ringing | State::Over { .. }) | None => {}
+        // Somebody may have answered at two bells, in one call.
+        let theirs = self.visits.iter().filter(|(_, visit)| visit.is_answerer(user));
+        for id in theirs.map(|(id, _)| id.clone()).collect::<Vec<_>>() {
+            match self.visits.get(&id).map(|visit| &visit.state) {
+                Some(State::Answering { .. }) => self.vanished(&id, now),
+                Some(State::Answered { .. }) => self.end(&id, VisitState::Answered, now),
+                Some(State::Ringing | State::Over { .. }) | None => {}
+            }
         }
     }
 

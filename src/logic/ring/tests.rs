@@ -189,6 +189,19 @@ fn a_second_press_changes_nothing_and_another_bell_rings_beside() {
 }
 
 #[test]
+fn one_call_may_be_for_two_bells() {
+    let mut bench = Bench::pressed(Plan::everyone("Front", GIVE_UP));
+    bench.input(Input::Pressed { plan: Arc::new(Plan::everyone("Back", GIVE_UP)), id: VisitId::of(2) });
+    bench.attends("anna", Doing::Answers);
+    bench.visit = VisitId::of(2);
+    bench.attends("anna", Doing::Answers);
+    bench.input(Input::Connected(id("anna")));
+    assert!(bench.rings.list(bench.now).iter().all(|visit| visit.by.as_deref() == Some("anna")));
+    bench.input(Input::Ended(id("anna")));
+    assert_eq!(bench.rings.list(bench.now), []);
+}
+
+#[test]
 fn who_may_not_be_heard_does_not_answer() {
     let mut bench = Bench::pressed(Plan::everyone("Front", GIVE_UP));
     let visit = bench.visit.clone();
