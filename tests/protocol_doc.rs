@@ -45,6 +45,8 @@ fn every_limit_and_close_code_is_documented_with_its_value() {
         ("MAX_NAME_BYTES", protocol::MAX_NAME_BYTES.to_string()),
         ("MAX_CALL_ID_BYTES", protocol::MAX_CALL_ID_BYTES.to_string()),
         ("MAX_VISIT_ID_BYTES", protocol::MAX_VISIT_ID_BYTES.to_string()),
+        ("VISIT_BURST", protocol::VISIT_BURST.to_string()),
+        ("VISIT_PAUSE", protocol::VISIT_PAUSE.as_millis().to_string()),
         ("MAX_RUNG", protocol::MAX_RUNG.to_string()),
         ("MAX_TOKEN_BYTES", protocol::MAX_TOKEN_BYTES.to_string()),
         ("MAX_UNAUTHORIZED", protocol::MAX_UNAUTHORIZED.to_string()),

@@ -39,6 +39,11 @@ pub const MAX_RATE_LIMITED: u32 = 3 * MESSAGE_BURST;
 pub const JOIN_BURST: u32 = 10;
 /// How long until a connection may join once more.
 pub const JOIN_PAUSE: Duration = Duration::from_secs(5);
+/// Words of a device's on its visits in a burst, each of which is told to everybody whom it rings. Beyond them, and before the
+/// next [`VISIT_PAUSE`] has passed, `rateLimited`: the device repeats them anyway.
+pub const VISIT_BURST: u32 = 30;
+/// How long until a device may say one more.
+pub const VISIT_PAUSE: Duration = Duration::from_millis(125);
 /// Calls that one person may begin at a stretch, from all their browsers together; an offer beyond them is answered
 /// `rateLimited`. Devices are not counted: they ring when somebody is at the door.
 pub const CALL_BURST: u32 = 10;

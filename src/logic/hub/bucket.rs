@@ -2,7 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use crate::protocol::{JOIN_BURST, JOIN_PAUSE, MAX_RATE_LIMITED, MESSAGE_BURST, MESSAGE_RATE};
+use crate::protocol::{
+    JOIN_BURST, JOIN_PAUSE, MAX_RATE_LIMITED, MESSAGE_BURST, MESSAGE_RATE, VISIT_BURST, VISIT_PAUSE,
+};
 
 /// How much is let through: so many at once, and one more after each pause.
 #[derive(Clone, Copy, Debug)]
@@ -17,6 +19,8 @@ impl Rate {
         Rate { burst: MESSAGE_BURST, pause: Duration::from_nanos(1_000_000_000 / MESSAGE_RATE as u64) };
     /// Each `join` makes everybody hear something, or brings the joiner a long list.
     pub(super) const JOINS: Rate = Rate { burst: JOIN_BURST, pause: JOIN_PAUSE };
+    /// Each word on a visit goes to everybody who is rung.
+    pub(super) const VISITS: Rate = Rate { burst: VISIT_BURST, pause: VISIT_PAUSE };
 }
 
 #[derive(Debug)]

@@ -75,6 +75,7 @@ pub struct Reader {
     /// Of frames without a text.
     frames: Bucket,
     joins: Bucket,
+    visits: Bucket,
     malformed: u32,
 }
 
@@ -94,6 +95,7 @@ impl Reader {
             messages: Bucket::new(Rate::MESSAGES, now),
             frames: Bucket::new(Rate::MESSAGES, now),
             joins: Bucket::new(Rate::JOINS, now),
+            visits: Bucket::new(Rate::VISITS, now),
             malformed: 0,
         }
     }
@@ -226,7 +228,13 @@ impl Reader {
             (Message::Ringing { target_id: target, call_id, .. }, Some(member)) => {
                 member.send(Letter { topic: Some(Topic::Ringing), target, value, kind, call_id }, directory, now)
             }
-            (Message::Visit { target_id: None, visit, .. }, Some(_)) => Ok(Step::Ask(Request::Visit(visit))),
+            (Message::Visit { target_id: None, visit, .. }, Some(_)) => match self.visits.take(now) {
+                Verdict::Accept => Ok(Step::Ask(Request::Visit(visit))),
+                Verdict::Refuse | Verdict::Abuse => {
+                    let refusal = Refusal::new(ErrorCode::RateLimited, "too many words on visits");
+                    Err(Refusal { kind: Some(kind), ..refusal })
+                }
+            },
             (Message::Visit { target_id: Some(target), .. }, Some(member)) => {
                 member.send(Letter { topic: Some(Topic::Visit), target, value, kind, call_id: None }, directory, now)
             }

@@ -7,6 +7,7 @@ use super::World;
 use super::access::{device, member, person};
 use crate::logic::access::{Grants, Pass, Reach, Right, Rights, Role, reach};
 use crate::logic::hub::{ConnId, Origin};
+use crate::protocol::{VISIT_BURST, VISIT_PAUSE};
 
 fn visit(rings: &[&str]) -> Value {
     json!({"type": "visit", "visit": {"id": "v1", "state": "ringing", "bell": "Front", "rings": rings, "seconds": 0}})
@@ -49,6 +50,26 @@ fn everyone_is_rung_who_may_be_and_by_name_those_who_are_meant() {
     // The device may go on: nothing waits for an answer.
     world.say(1, json!({"type": "ping"}));
     assert_eq!(world.take(1), ["pong"]);
+}
+
+#[test]
+fn a_device_that_rings_without_end_is_slowed_down() {
+    let mut world = World::new(9);
+    world.join_as(1, &device("door"));
+    world.join_as(2, &member("anna"));
+    world.take(1);
+    world.take(2);
+    for _ in 0..VISIT_BURST + 10 {
+        world.say(1, visit(&["everyone"]));
+    }
+    assert_eq!(world.take(2).len(), VISIT_BURST as usize);
+    assert_eq!(world.take(1), vec!["rateLimited"; 10]);
+    // As fast as eight bells ring, for ever.
+    for _ in 0..100 {
+        world.pass(VISIT_PAUSE);
+        world.say(1, visit(&["everyone"]));
+    }
+    assert_eq!((world.take(2).len(), world.take(1).len()), (100, 0));
 }
 
 #[test]
