@@ -296,10 +296,12 @@ impl Visits {
             })
             .map(String::as_str)
     }
+}
 
-    /// Whether later rings are that button's.
-    pub fn is_of(step: &Rings, button: &str) -> bool {
-        step.buttons.is_empty() || step.buttons.iter().any(|name| visits::same(name, button))
+impl Rings {
+    /// Whether they are that button's.
+    pub fn is_of(&self, button: &str) -> bool {
+        self.buttons.is_empty() || self.buttons.iter().any(|name| visits::same(name, button))
     }
 }
 

@@ -9,7 +9,6 @@ use super::keys;
 use super::layers::{Entry, Layers, Node, Origin, Value, unknown};
 use super::surroundings::{MIN_CONNECTIONS, Surroundings};
 use super::values;
-use super::visits::Table;
 use super::{
     Access, Answer, Calls, Camera, CameraFormat, CameraSource, Chime, Config, Control, Ice, IcePolicy, Identity,
     Indicator, MicrophoneSource, Mode, Serving, Signaling, SpeakerSink, State, Unverified,
@@ -33,6 +32,9 @@ pub(super) struct Reader<'a> {
     surroundings: &'a Surroundings,
     problems: Vec<Problem>,
 }
+
+/// One of a list of tables, and where it stands.
+pub(super) type Table = (Origin, Vec<Entry>);
 
 /// Why a value is refused, where there is more to say than what is allowed.
 pub(super) type Refusal = Option<String>;
@@ -247,34 +249,29 @@ impl Reader<'_> {
         }
     }
 
-    pub(super) fn fail(&mut self, origin: &Origin, message: String) {
-        self.problems.push(Problem { origin: origin.clone(), message });
+    pub(super) fn fail(&mut self, origin: &Origin, message: impl Into<String>) {
+        self.problems.push(Problem { origin: origin.clone(), message: message.into() });
     }
 
     fn ice_server(&mut self, origin: &Origin, entries: &[Entry]) -> Option<IceServer> {
         let find = |name: &str| entries.iter().find(|entry| entry.name == name).map(|entry| &entry.node);
-        let urls = find("urls").and_then(|node| self.parse("ice.servers.urls", node, ice_urls));
-        let username = find("username").and_then(|node| self.parse("ice.servers.username", node, turn_username));
-        let credential = find("credential").and_then(|node| self.parse("ice.servers.credential", node, some_text));
-        let file = find("credential_file").and_then(|node| {
-            let surroundings = self.surroundings;
-            let secret = self.parse("ice.servers.credential_file", node, |node| values::secret(node, surroundings));
-            secret.map(|token| token.secret)
-        });
-        let mut fail = |origin: &Origin, message: &str| {
-            self.problems.push(Problem { origin: origin.clone(), message: message.to_owned() });
-        };
+        let urls = self.entry("ice.servers.urls", entries, ice_urls);
+        let username = self.entry("ice.servers.username", entries, turn_username);
+        let credential = self.entry("ice.servers.credential", entries, some_text);
+        let surroundings = self.surroundings;
+        let file = self.entry("ice.servers.credential_file", entries, |node| values::secret(node, surroundings));
+        let file = file.map(|token| token.secret);
         if let (Some(node), true) = (find("credential_file"), find("credential").is_some()) {
-            fail(&node.origin, "ice.servers.credential_file: credential is there too; one of the two must go");
+            self.fail(&node.origin, "ice.servers.credential_file: credential is there too; one of the two must go");
         }
         let secret = find("credential_file").or(find("credential"));
         match &urls {
             None if find("urls").is_none() => {
-                fail(origin, "ice.servers: urls is missing, such as urls = [\"stun:stun.example.org:3478\"]");
+                self.fail(origin, "ice.servers: urls is missing, such as urls = [\"stun:stun.example.org:3478\"]");
             }
             None => {}
             Some((_, true)) if find("username").is_none() || secret.is_none() => {
-                fail(
+                self.fail(
                     origin,
                     "ice.servers: a turn: or turns: address needs username, and credential or credential_file",
                 );
@@ -282,7 +279,10 @@ impl Reader<'_> {
             Some((_, true)) => {}
             Some((_, false)) => {
                 if let Some(node) = find("username").or(secret) {
-                    fail(&node.origin, "ice.servers: username and credential are for turn: and turns: addresses only");
+                    self.fail(
+                        &node.origin,
+                        "ice.servers: username and credential are for turn: and turns: addresses only",
+                    );
                 }
             }
         }
@@ -300,7 +300,7 @@ impl Reader<'_> {
     }
 
     pub(super) fn text<T>(&mut self, path: &str, parse: impl FnOnce(&str) -> Option<T>) -> Option<T> {
-        self.get(path, |node| node.value.as_text().and_then(parse).ok_or(None))
+        self.get(path, |node| text(node, parse))
     }
 
     /// One of a few words.
@@ -337,6 +337,10 @@ impl Reader<'_> {
         let message = format!("{path}{value}: {why}must be {allowed}");
         self.problems.push(Problem { origin: node.origin.clone(), message });
     }
+}
+
+pub(super) fn text<T>(node: &Node, parse: impl FnOnce(&str) -> Option<T>) -> Result<T, Refusal> {
+    node.value.as_text().and_then(parse).ok_or(None)
 }
 
 fn boolean(node: &Node) -> Result<bool, Refusal> {

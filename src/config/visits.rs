@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::Rings;
-use super::layers::{Node, Origin, Value};
-use super::read::{Reader, Refusal};
+use super::layers::{Node, Value};
+use super::read::{Reader, Refusal, text};
 use super::values;
 use super::{Button, Group, Visits};
 use crate::protocol::{EVERYONE, MAX_NAME_BYTES, MAX_RUNG};
@@ -76,10 +76,6 @@ pub(super) fn same(a: &str, b: &str) -> bool {
     a.to_lowercase() == b.to_lowercase()
 }
 
-fn text<T>(node: &Node, parse: impl FnOnce(&str) -> Option<T>) -> Result<T, Refusal> {
-    node.value.as_text().and_then(parse).ok_or(None)
-}
-
 fn seconds(node: &Node, most: u32) -> Result<Duration, Refusal> {
     let Value::Integer(number) = node.value else { return Err(None) };
     values::number_up_to(number, 0, most).map(|seconds| Duration::from_secs(seconds.into())).ok_or(None)
@@ -95,6 +91,3 @@ fn names(node: &Node) -> Result<Vec<String>, Refusal> {
     let name = |item: &Node| item.value.as_text().filter(|text| text.len() <= MAX_NAME_BYTES).and_then(values::name);
     items.iter().map(|item| name(item).ok_or_else(|| Some(format!("{} is no name", item.value)))).collect()
 }
-
-/// For those who read lists of tables.
-pub(super) type Table = (Origin, Vec<super::layers::Entry>);

@@ -3,29 +3,29 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::config::{Config, Visits};
+use crate::config::{Button, Config, Visits};
 use crate::logic::ring::{Plan, Step};
 
 /// At least one: a device has a bell, whether somebody has written it down or not.
 pub fn plans(config: &Config) -> Vec<Arc<Plan>> {
     let visits = &config.visits;
     if visits.buttons.is_empty() {
-        let mut plan = Plan::everyone(&config.device.name, visits.ring_time);
-        plan.steps.extend(steps(visits, &plan.bell));
-        return vec![Arc::new(plan)];
+        return vec![with_later(visits, Plan::everyone(&config.device.name, visits.ring_time))];
     }
-    let plan = |button: &crate::config::Button| {
-        let mut all = vec![step(visits, Duration::ZERO, &button.rings)];
-        all.extend(steps(visits, &button.name));
-        all.sort_by_key(|step| step.after);
-        Arc::new(Plan { bell: button.name.clone(), steps: all, give_up: visits.ring_time })
+    let plan = |Button { name, rings }: &Button| Plan {
+        bell: name.clone(),
+        steps: vec![step(visits, Duration::ZERO, rings)],
+        give_up: visits.ring_time,
     };
-    visits.buttons.iter().map(plan).collect()
+    visits.buttons.iter().map(|button| with_later(visits, plan(button))).collect()
 }
 
-fn steps(visits: &Visits, bell: &str) -> impl Iterator<Item = Step> {
-    let of = visits.steps.iter().filter(move |rings| Visits::is_of(rings, bell));
-    of.map(|rings| step(visits, rings.after, &rings.people))
+/// With those who are rung later.
+fn with_later(visits: &Visits, mut plan: Plan) -> Arc<Plan> {
+    let later = visits.steps.iter().filter(|rings| rings.is_of(&plan.bell));
+    plan.steps.extend(later.map(|rings| step(visits, rings.after, &rings.people)));
+    plan.steps.sort_by_key(|step| step.after);
+    Arc::new(plan)
 }
 
 fn step(visits: &Visits, after: Duration, names: &[String]) -> Step {

@@ -8,7 +8,7 @@ use callbox::device::control::{self, Operation};
 use callbox::device::{Device, DeviceError, Handle};
 use callbox::logic::unit::VoicePacket;
 use callbox::net::peer::{Peer, PeerEvent, PeerSettings};
-use callbox::protocol::{Attendance, Description, ErrorCode, Message, Reason, UserId, parse};
+use callbox::protocol::{Attendance, ErrorCode, Message, Reason, UserId, parse};
 use callbox::server::{Server, ServerSettings};
 use futures_util::{SinkExt, StreamExt};
 use serde_json::Value;
@@ -128,6 +128,15 @@ impl Door {
     }
 }
 
+/// An offer to the door, as whoever has that ID writes it.
+pub fn offer_from(user: &str, sdp: String, call: Option<&str>) -> Message {
+    let mut offer = Message::offer(door(), sdp, None, call.map(str::to_owned));
+    if let Message::Offer { user_id, .. } = &mut offer {
+        *user_id = Some(user.parse().unwrap());
+    }
+    offer
+}
+
 /// Somebody at the same relay.
 pub struct Caller {
     pub me: UserId,
@@ -204,17 +213,11 @@ impl Caller {
     }
 
     pub fn offer(&self, sdp: String) -> Message {
-        let offer = Description { kind: "offer".into(), sdp };
-        Message::Offer {
-            user_id: Some(self.me.clone()),
-            target_id: door(),
-            offer,
-            kind: None,
-            call_id: None,
-            rights: None,
-            identity: None,
-            visit: self.because.clone(),
+        let mut offer = offer_from(self.me.as_str(), sdp, None);
+        if let Message::Offer { visit, .. } = &mut offer {
+            *visit = self.because.clone();
         }
+        offer
     }
 
     pub fn candidate(&self, line: &str) -> Message {

@@ -7,7 +7,7 @@ use callbox::net::peer::Peer;
 use callbox::protocol::{Description, Message, Reason};
 use serde_json::Value;
 
-use crate::caller::{Caller, Door, door, ice, soon};
+use crate::caller::{Caller, Door, door, ice, offer_from, soon};
 use crate::relay::Relay;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -166,20 +166,7 @@ async fn a_further_offer_with_the_same_call_id_changes_the_call_whatever_its_ses
     let at_door = Door::open(&relay.url(), "").await;
     let mut anna = Caller::join(&relay.url(), "anna").await;
     let (peer, sdp, events) = Peer::offer(&ice()).await.unwrap();
-    let offer = |sdp: &str| {
-        let offer = Description { kind: "offer".into(), sdp: sdp.to_owned() };
-        let (user_id, call_id) = (Some("anna".parse().unwrap()), Some("c1".to_owned()));
-        Message::Offer {
-            user_id,
-            target_id: door(),
-            offer,
-            kind: None,
-            call_id,
-            rights: None,
-            identity: None,
-            visit: None,
-        }
-    };
+    let offer = |sdp: &str| offer_from("anna", sdp.to_owned(), Some("c1"));
     let answer = |m| match m {
         Message::Answer { answer, .. } => Some(answer.sdp),
         Message::Leave { reason, .. } => panic!("the door left: {reason:?}"),

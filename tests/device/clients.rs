@@ -6,7 +6,7 @@ use callbox::device::control::Operation;
 use callbox::net::peer::Peer;
 use callbox::protocol::{Description, ErrorCode, Message, Reason};
 
-use crate::caller::{Caller, Door, at_callbox, door, ice, soon};
+use crate::caller::{Caller, Door, at_callbox, door, ice, offer_from, soon};
 
 /// As the client's own line ends have them on the wire.
 fn wire(sdp: &str) -> String {
@@ -108,19 +108,7 @@ async fn each_reason_for_a_call_without_pictures_is_in_the_status_and_once_in_th
     ];
     for (version, (why, sdp)) in reasons.iter().chain(&reasons).enumerate() {
         let sdp = wire(&sdp.replace("5731904462218730145 2", &format!("5731904462218730145 {version}")));
-        let offer = Description { kind: "offer".into(), sdp };
-        let (user_id, call_id) = (Some(anna.me.clone()), Some("theirs".to_owned()));
-        anna.say(&Message::Offer {
-            user_id,
-            target_id: door(),
-            offer,
-            kind: None,
-            call_id,
-            rights: None,
-            identity: None,
-            visit: None,
-        })
-        .await;
+        anna.say(&offer_from("anna", sdp, Some("theirs"))).await;
         anna.hear("an answer", |m| matches!(m, Message::Answer { .. }).then_some(())).await;
         let told =
             |s: &serde_json::Value| s["calls"][0]["stats"]["soundOnly"].as_str().is_some_and(|w| w.contains(why));

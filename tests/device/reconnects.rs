@@ -2,13 +2,13 @@
 
 use callbox::device::control::Operation;
 use callbox::net::peer::Peer;
-use callbox::protocol::{Description, Message, parse};
+use callbox::protocol::{Message, parse};
 use futures_util::{SinkExt, StreamExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_tungstenite::tungstenite::Message as Frame;
 use tokio_tungstenite::{WebSocketStream, accept_async};
 
-use crate::caller::{Door, door, ice, soon};
+use crate::caller::{Door, ice, offer_from, soon};
 
 /// The server's end of the door's connection, after its `join`.
 struct Wire(WebSocketStream<TcpStream>);
@@ -65,18 +65,7 @@ async fn an_answer_that_may_be_lost_is_repeated_and_the_callers_repetition_is_an
     let at_door = Door::begin("door", &format!("ws://{}/", listener.local_addr().unwrap()), "").await;
     let mut wire = Wire::accept(&listener).await;
     let (_peer, sdp, _events) = Peer::offer(&ice()).await.unwrap();
-    let offer = Description { kind: "offer".into(), sdp };
-    let (user_id, call_id) = (Some("anna".parse().unwrap()), Some("c1".to_owned()));
-    let offer = Message::Offer {
-        user_id,
-        target_id: door(),
-        offer,
-        kind: None,
-        call_id,
-        rights: None,
-        identity: None,
-        visit: None,
-    };
+    let offer = offer_from("anna", sdp, Some("c1"));
     wire.say(&offer).await;
     let answer = |m| matches!(m, Message::Answer { .. }).then_some(m);
     let first = wire.hear("an answer to what came in a binary frame", answer).await;

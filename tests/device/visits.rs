@@ -85,10 +85,10 @@ async fn what_strangers_say_of_visits_disturbs_nobody() {
     attend(&mut anna, &VisitId::of(7), Doing::Answers).await;
     assert_eq!(word(&mut anna, VisitState::Over).await.id, VisitId::of(7));
     anna.say_raw(r#"{"type":"attend","targetId":"door","visit":"A B","does":"looks"}"#).await;
-    anna.hear("an error", |m| matches!(m, Message::Error { .. }).then_some(())).await;
+    anna.hear_error().await;
     let word_of_hers = json!({"id": "v1", "state": "ringing", "bell": "x", "rings": ["everyone"], "seconds": 0});
     anna.say_raw(&json!({"type": "visit", "visit": word_of_hers}).to_string()).await;
-    anna.hear("an error", |m| matches!(m, Message::Error { .. }).then_some(())).await;
+    anna.hear_error().await;
     ring(&door).await.unwrap();
     let visit = word(&mut anna, VisitState::Ringing).await;
     attend(&mut anna, &visit.id, Doing::Rings).await;

@@ -22,8 +22,7 @@ impl Switchboard {
     pub(super) fn press(&mut self, bell: Option<&str>) -> Result<(), NotRung> {
         let plan = self.bell(bell)?;
         let id = VisitId::of(fastrand::u64(..));
-        self.rings.handle(Input::Pressed { plan, id }, Instant::now());
-        self.carry_out_rings();
+        self.ring_input(Input::Pressed { plan, id });
         match self.is_registered() {
             true => Ok(()),
             // The bell rings on: the connection may come back in time.
@@ -34,10 +33,9 @@ impl Switchboard {
     /// Whoever has rung takes it back. Returns how many bells rang.
     pub(super) fn take_back(&mut self, bell: Option<&str>) -> Result<usize, NotRung> {
         let bell = bell.map(|bell| self.bell(Some(bell)).map(|plan| plan.bell.clone())).transpose()?;
-        let rang = |list: &[_]| list.len();
-        let before = rang(&self.rings.list(Instant::now()));
+        let before = self.rings.list(Instant::now()).len();
         self.ring_input(Input::Cancelled(bell));
-        Ok(before - rang(&self.rings.list(Instant::now())))
+        Ok(before - self.rings.list(Instant::now()).len())
     }
 
     fn bell(&self, wanted: Option<&str>) -> Result<Arc<Plan>, NotRung> {

@@ -101,9 +101,10 @@ impl Presence {
     /// Those of `rings` whom that device may ring.
     pub(super) fn rung(&self, device: &UserId, pass: &Pass, rings: &[String]) -> Vec<ConnId> {
         let everyone = rings.iter().any(|name| name == EVERYONE);
+        let names: Vec<_> = rings.iter().map(|name| name.to_lowercase()).collect();
         let is_meant = |id: &UserId, other: &Pass| {
-            let name = if let Pass::Person(person) = other { &person.name } else { "" };
-            everyone || rings.iter().any(|rung| rung == id.as_str() || rung.to_lowercase() == name.to_lowercase())
+            let name = if let Pass::Person(person) = other { person.name.to_lowercase() } else { String::new() };
+            everyone || rings.iter().any(|rung| rung == id.as_str()) || names.contains(&name)
         };
         let people = self.members.iter().filter(|(id, entry)| entry.kind == Kind::Person && *id != device);
         let rung = people.filter(|(id, entry)| reach(pass, &entry.pass) == Reach::Calls && is_meant(id, &entry.pass));

@@ -121,8 +121,8 @@ pub struct Rings {
     visits: BTreeMap<VisitId, Progress>,
     /// Those that are over, oldest first.
     over: VecDeque<VisitId>,
-    /// Who attends which visit and is not to be heard, oldest first.
-    onlookers: VecDeque<(UserId, VisitId)>,
+    /// Who attends a visit and is not to be heard, oldest first.
+    onlookers: VecDeque<UserId>,
     /// With whom there is a call that is connected, of those who attend.
     connected: BTreeSet<UserId>,
     outputs: VecDeque<Output>,
@@ -135,7 +135,7 @@ impl Rings {
             Input::Attends { from, name, visit, does, heard } => {
                 self.attends(&Answerer { user_id: from, name }, visit, does, heard, now);
             }
-            Input::Calls(user) => self.onlookers.retain(|(onlooker, _)| *onlooker != user),
+            Input::Calls(user) => self.onlookers.retain(|onlooker| *onlooker != user),
             Input::Connected(user) => self.connected(user, now),
             Input::Ended(user) => self.ended(&user, now),
             Input::Cancelled(bell) => {
@@ -160,7 +160,7 @@ impl Rings {
 
     /// Whether somebody attends a visit and is not to be heard at the door: they look, or another was quicker.
     pub fn is_onlooker(&self, user: &UserId) -> bool {
-        self.onlookers.iter().any(|(onlooker, _)| onlooker == user)
+        self.onlookers.contains(user)
     }
 
     pub fn list(&self, now: Instant) -> Vec<VisitInfo> {
@@ -187,7 +187,7 @@ impl Rings {
     fn attends(&mut self, who: &Answerer, id: VisitId, does: Doing, heard: bool, now: Instant) {
         let Some(visit) = self.visits.get_mut(&id) else {
             if let Doing::Looks | Doing::Answers = does {
-                self.looks_on(&who.user_id, &id);
+                self.looks_on(&who.user_id);
             }
             let visit = Visit {
                 id,
@@ -208,11 +208,11 @@ impl Rings {
             Doing::Rings => {}
             Doing::Declines => self.declines(who, &id, now),
             // Whom the door would not hear can only look.
-            Doing::Answers if heard => return self.answers(who, &id, now),
+            Doing::Answers if heard => self.answers(who, &id, now),
             Doing::Looks | Doing::Answers => {
                 let first = visit.looked.len() < MAX_PHONES && visit.looked.insert(who.user_id.clone());
                 if !visit.is_answerer(&who.user_id) {
-                    self.looks_on(&who.user_id, &id);
+                    self.looks_on(&who.user_id);
                 }
                 if first {
                     self.report(Event::Looked { visit: id.clone(), name: who.name.clone() });
@@ -247,9 +247,8 @@ impl Rings {
                 }
             }
             State::Answering { by, .. } | State::Answered { by, .. } if by.user_id == who.user_id => {}
-            State::Answering { .. } | State::Answered { .. } | State::Over { .. } => self.looks_on(&who.user_id, id),
+            State::Answering { .. } | State::Answered { .. } | State::Over { .. } => self.looks_on(&who.user_id),
         }
-        self.reply(&who.user_id, id, now);
     }
 
     fn connected(&mut self, user: UserId, now: Instant) {
@@ -261,9 +260,8 @@ impl Rings {
 
     fn is_answered(&mut self, id: &VisitId, now: Instant) {
         let Some(visit) = self.visits.get_mut(id) else { return };
-        let State::Answering { by, since } = &visit.state else { return };
+        let State::Answering { by, .. } = &visit.state else { return };
         let by = by.clone();
-        visit.stood += now.saturating_duration_since(*since);
         visit.state = State::Answered { by: by.clone(), farewells: FAREWELLS };
         visit.changed(now);
         self.report(Event::Answered { visit: id.clone(), name: by.name });
@@ -271,7 +269,7 @@ impl Rings {
 
     fn ended(&mut self, user: &UserId, now: Instant) {
         self.connected.remove(user);
-        self.onlookers.retain(|(onlooker, _)| onlooker != user);
+        self.onlookers.retain(|onlooker| onlooker != user);
         // Somebody may have answered at two bells, in one call.
         let theirs = self.visits.iter().filter(|(_, visit)| visit.is_answerer(user));
         for id in theirs.map(|(id, _)| id.clone()).collect::<Vec<_>>() {
@@ -292,7 +290,7 @@ impl Rings {
         visit.state = State::Ringing;
         visit.changed(now);
         // What comes late of them is not heard.
-        self.looks_on(&by.user_id, id);
+        self.looks_on(&by.user_id);
         self.report(Event::Vanished { visit: id.clone(), name: by.name });
     }
 
@@ -344,13 +342,13 @@ impl Rings {
         self.outputs.push_back(Output::Report(event));
     }
 
-    fn looks_on(&mut self, user: &UserId, id: &VisitId) {
+    fn looks_on(&mut self, user: &UserId) {
         let was = self.is_onlooker(user);
-        self.onlookers.retain(|(onlooker, _)| onlooker != user);
+        self.onlookers.retain(|onlooker| onlooker != user);
         if self.onlookers.len() >= MAX_ONLOOKERS {
             self.onlookers.pop_front();
         }
-        self.onlookers.push_back((user.clone(), id.clone()));
+        self.onlookers.push_back(user.clone());
         if !was {
             self.outputs.push_back(Output::Voice(user.clone()));
         }
@@ -358,7 +356,7 @@ impl Rings {
 
     fn stops_looking(&mut self, user: &UserId) {
         if self.is_onlooker(user) {
-            self.onlookers.retain(|(onlooker, _)| onlooker != user);
+            self.onlookers.retain(|onlooker| onlooker != user);
             self.outputs.push_back(Output::Voice(user.clone()));
         }
     }
